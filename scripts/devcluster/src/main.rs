@@ -1,0 +1,2 @@
+//! The `devcluster` command.
+fn main() {}

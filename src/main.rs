@@ -1,0 +1,2 @@
+//! The `bootstrap` command.
+fn main() {}
