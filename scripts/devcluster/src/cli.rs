@@ -1,11 +1,12 @@
 //! The command line of `devcluster`: what can be asked for, and how the answer is printed.
 
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
-use clap::{Parser, Subcommand};
-use devcluster::{ControlPlane, Options, Progress, Tool};
+use anyhow::{Result, bail};
+use clap::{Args, Parser, Subcommand};
+use devcluster::{ControlPlane, Node, Options, Progress, Status, Tool};
 
 /// A real Kubernetes on one Linux machine, without Docker.
 #[derive(Parser)]
@@ -17,6 +18,21 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Brings a whole node up, or leaves one that works as it is; needs root
+    Up {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Takes the node away, with everything that belongs to it
+    Down {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Says whether the node works; ends 0 if it does
+    Status {
+        #[command(flatten)]
+        place: Place,
+    },
     /// Runs etcd and an API server on loopback until interrupted; needs no root
     ControlPlane {
         /// Runs the controller manager and the scheduler as well
@@ -28,6 +44,23 @@ enum Command {
         #[arg(value_name = "NAME", value_parser = parse_tool)]
         tool: Tool,
     },
+}
+
+/// Which node.
+#[derive(Args)]
+struct Place {
+    /// Name of the node and of its context
+    #[arg(long, default_value = Node::NAME)]
+    name: String,
+    /// The folder that nodes lie in
+    #[arg(long, value_name = "DIR", default_value = Node::STATE)]
+    state_dir: PathBuf,
+}
+
+impl Place {
+    fn node(&self) -> Result<Node> {
+        Node::new(&self.name, &self.state_dir, Progress::stderr())
+    }
 }
 
 impl Cli {
@@ -45,9 +78,20 @@ impl Cli {
 impl Command {
     fn run(self) -> Result<()> {
         match self {
+            Self::Up { place } => place.node()?.up(),
+            Self::Down { place } => place.node()?.down(),
+            Self::Status { place } => status(&place),
             Self::ControlPlane { controllers } => control_plane(controllers),
             Self::Tool { tool } => print(&devcluster::tool(tool)?.display().to_string()),
         }
+    }
+}
+
+fn status(place: &Place) -> Result<()> {
+    match place.node()?.status()? {
+        Status::Ready => print(&format!("{} is up", place.name)),
+        Status::Broken => bail!("{} is there but does not work", place.name),
+        Status::Absent => bail!("{} is not up", place.name),
     }
 }
 

@@ -9,11 +9,13 @@ mod certs;
 mod components;
 mod control_plane;
 mod kubeconfig;
+mod node;
 mod process;
 mod progress;
 mod tools;
 
 pub use certs::Identity;
 pub use control_plane::{ControlPlane, Options};
+pub use node::{Node, Status};
 pub use progress::Progress;
 pub use tools::{Tool, tool, tools};
