@@ -86,7 +86,7 @@ impl Cache {
         let bin = stored.join("bin");
         fs::create_dir_all(&source)?;
         fs::create_dir_all(&bin)?;
-        for file in sources(module).files() {
+        for file in sources(module) {
             fs::write(
                 source.join(file.path().file_name().unwrap_or_default()),
                 file.contents(),

@@ -6,12 +6,17 @@ mod addons;
 mod cgroups;
 mod images;
 mod layout;
+mod load;
 mod network;
 mod packages;
+mod pinned;
+mod reference;
+mod registry;
 mod runtime;
 mod sandbox;
 mod services;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
@@ -22,9 +27,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+pub use crate::node::load::Source;
+
 use crate::kubeconfig::UserConfig;
 use crate::node::layout::Layout;
 use crate::node::network::Subnet;
+use crate::node::reference::Reference;
 use crate::node::runtime::Runtime;
 use crate::process::{last_lines, run};
 use crate::{Progress, Tool, tools};
@@ -147,6 +155,40 @@ impl Node {
         let outcome = if there { "is down" } else { "was not up" };
         self.progress.say(format!("{} {outcome}", self.name));
         Ok(())
+    }
+
+    /// Loads images, by their references.
+    ///
+    /// # Errors
+    /// When the node is not up, a reference cannot be read, or an image cannot be imported.
+    pub fn load(&self, references: &[String], source: Source) -> Result<()> {
+        let references = references
+            .iter()
+            .map(|text| Reference::parse(text))
+            .collect::<Result<BTreeSet<_>>>()?;
+        self.load_all(references, source)
+    }
+
+    /// Loads every image that a folder of manifests and Helm values names.
+    ///
+    /// # Errors
+    /// When the node is not up, a file cannot be read, or an image cannot be imported.
+    pub fn load_stack(&self, folder: &Path, source: Source) -> Result<()> {
+        self.load_all(pinned::images(folder)?, source)
+    }
+
+    fn load_all(&self, references: BTreeSet<Reference>, source: Source) -> Result<()> {
+        require_linux_and_root()?;
+        if sandbox::find(&self.layout)?.is_none() {
+            bail!("{} is not up", self.name);
+        }
+        let references: Vec<_> = references.into_iter().collect();
+        load::load(
+            &Runtime::connect(&self.layout)?,
+            &references,
+            source,
+            self.progress,
+        )
     }
 
     /// Finds out what there is of it.
