@@ -1,7 +1,7 @@
 //! The command line of `devcluster`: what can be asked for, and how the answer is printed.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -23,6 +23,8 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Installs and builds what `up` needs, once per machine
+    Prepare,
     /// Takes the node away, with everything that belongs to it
     Down {
         #[command(flatten)]
@@ -93,6 +95,7 @@ impl Command {
     fn run(self) -> Result<()> {
         match self {
             Self::Up { place } => place.node()?.up(),
+            Self::Prepare => Node::new(Node::NAME, Path::new(Node::STATE), Progress::stderr())?.prepare(),
             Self::Down { place } => place.node()?.down(),
             Self::Status { place } => status(&place),
             Self::Load {

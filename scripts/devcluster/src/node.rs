@@ -60,6 +60,12 @@ pub struct Node {
     progress: Progress,
 }
 
+/// The programs of a node, built.
+struct Programs {
+    node: Vec<PathBuf>,
+    addons: Vec<PathBuf>,
+}
+
 /// What there is of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -100,15 +106,20 @@ impl Node {
         })
     }
 
+    /// Installs and builds all that a node needs, which takes minutes on a new machine and nothing after that.
+    ///
+    /// # Errors
+    /// When the machine lacks something that cannot be installed or built.
+    pub fn prepare(&self) -> Result<()> {
+        self.programs().map(drop)
+    }
+
     /// Brings it up and waits until pods can run. A node that works is left as it is, any other is made anew.
     ///
     /// # Errors
     /// When the machine lacks something, or a part does not become ready.
     pub fn up(&self) -> Result<()> {
-        require_linux_and_root()?;
-        packages::ensure(self.progress)?;
-        let programs = tools(&PROGRAMS, self.progress)?;
-        let addons = tools(&addons::TOOLS, self.progress)?;
+        let programs = self.programs()?;
         let _lock = Lock::take(&self.lock_path(), self.progress)?;
         match self.status()? {
             Status::Ready => {
@@ -125,7 +136,7 @@ impl Node {
             Status::Absent => {}
         }
         let started = Instant::now();
-        self.make(&programs, &addons).with_context(|| {
+        self.make(&programs).with_context(|| {
             format!(
                 "{} did not come up; its logs are in {}",
                 self.name,
@@ -224,10 +235,18 @@ impl Node {
             .args(arguments))
     }
 
-    fn make(&self, programs: &[PathBuf], addons: &[PathBuf]) -> Result<()> {
-        let subnet = Subnet::choose()?;
+    fn programs(&self) -> Result<Programs> {
+        require_linux_and_root()?;
+        packages::ensure(self.progress)?;
+        let mut node = tools(&[&PROGRAMS[..], &addons::TOOLS].concat(), self.progress)?;
+        let addons = node.split_off(PROGRAMS.len());
+        Ok(Programs { node, addons })
+    }
+
+    fn make(&self, programs: &Programs) -> Result<()> {
+        let (subnet, guard) = Subnet::choose()?;
         self.layout.create()?;
-        for program in programs {
+        for program in &programs.node {
             place(program, &self.layout.path("bin"))?;
         }
         services::write(&self.layout, &self.name, subnet)?;
@@ -240,8 +259,9 @@ impl Node {
         };
         let init = sandbox::start(&self.layout, &names)?;
         network::connect(&self.name, subnet, init)?;
+        drop(guard);
 
-        let images = addons::images(addons)?;
+        let images = addons::images(&programs.addons)?;
         thread::scope(|scope| {
             let importing = scope.spawn(|| Runtime::connect(&self.layout)?.import(&images));
             self.wait_for_api()?;
@@ -300,7 +320,8 @@ impl Node {
                 "--namespace=kube-system",
                 "--timeout=2m",
                 &deployment,
-            ])?;
+            ])
+            .with_context(|| format!("{deployment} -n kube-system is not ready"))?;
         }
         let metrics = "apiservice/v1beta1.metrics.k8s.io";
         self.kubectl(["wait", "--for=condition=Available", metrics, "--timeout=60s"])?;
@@ -312,15 +333,11 @@ impl Node {
 
     /// Adds the context to the user's client configuration. What is to be undone is written down first.
     fn tell_user(&self, address: &str) -> Result<()> {
-        let config = UserConfig::find()?;
+        let kubectl = self.layout.path("bin/kubectl");
+        let config = UserConfig::find(&kubectl)?;
         fs::write(self.layout.path("user-config.json"), serde_json::to_vec(&config)?)?;
         let server = format!("https://{address}:{}", services::API_PORT);
-        config.add(
-            &self.layout.path("bin/kubectl"),
-            &self.name,
-            &server,
-            &self.layout.path("pki"),
-        )
+        config.add(&kubectl, &self.name, &server, &self.layout.path("pki"))
     }
 
     fn is_ready(&self) -> bool {
