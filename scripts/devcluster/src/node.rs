@@ -7,6 +7,7 @@ mod cgroups;
 mod images;
 mod layout;
 mod load;
+mod lock;
 mod network;
 mod packages;
 mod pinned;
@@ -19,7 +20,6 @@ mod services;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -31,6 +31,7 @@ pub use crate::node::load::Source;
 
 use crate::kubeconfig::UserConfig;
 use crate::node::layout::Layout;
+use crate::node::lock::Lock;
 use crate::node::network::Subnet;
 use crate::node::reference::Reference;
 use crate::node::runtime::Runtime;
@@ -247,7 +248,7 @@ impl Node {
         let (subnet, guard) = Subnet::choose()?;
         self.layout.create()?;
         for program in &programs.node {
-            place(program, &self.layout.path("bin"))?;
+            self.layout.place(program)?;
         }
         services::write(&self.layout, &self.name, subnet)?;
         cgroups::create(&self.name)?;
@@ -355,7 +356,7 @@ impl Node {
             config.remove(&self.layout.path("bin/kubectl"), &self.name)?;
             fs::remove_file(self.layout.path("user-config.json"))?;
         }
-        remove_folder(self.layout.root())
+        self.layout.remove()
     }
 
     fn lock_path(&self) -> PathBuf {
@@ -371,74 +372,4 @@ fn require_linux_and_root() -> Result<()> {
         bail!("a full node needs root: for namespaces, mounts and cgroups");
     }
     Ok(())
-}
-
-/// Puts a program where the node sees it, whatever becomes of the cache; without a copy where that can be.
-fn place(program: &Path, folder: &Path) -> Result<()> {
-    let name = program.file_name().context("a program has a name")?;
-    let original = program.canonicalize()?;
-    let original_name = original.file_name().context("a program has a name")?;
-    let placed = folder.join(original_name);
-    if !placed.exists() && fs::hard_link(&original, &placed).is_err() {
-        fs::copy(&original, &placed).with_context(|| format!("failed to copy {}", original.display()))?;
-    }
-    if name != original_name {
-        std::os::unix::fs::symlink(original_name, folder.join(name))?;
-    }
-    Ok(())
-}
-
-/// Removes a folder with all in it, but never what somebody has mounted there.
-fn remove_folder(folder: &Path) -> Result<()> {
-    let mounts = fs::read_to_string("/proc/self/mounts")?;
-    let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
-    if let Some(place) = places.map(Path::new).find(|place| place.starts_with(folder)) {
-        bail!(
-            "{} is a mount that is not the node's; unmount it first",
-            place.display()
-        );
-    }
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("failed to remove {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Held by the one process that changes a node.
-struct Lock {
-    file: File,
-    path: PathBuf,
-}
-
-impl Lock {
-    fn take(path: &Path, progress: Progress) -> Result<Self> {
-        loop {
-            if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder)?;
-            }
-            let file = match File::create(path) {
-                // The folder went with its last node, just now.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                outcome => outcome.with_context(|| format!("failed to lock {}", path.display()))?,
-            };
-            if file.try_lock().is_err() {
-                progress.say("waiting for another process that changes this node");
-                file.lock()?;
-            }
-            // Whoever held it before may have removed the file; then this is a lock on nothing.
-            if fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|held| held.ino() == now.ino())) {
-                return Ok(Self {
-                    file,
-                    path: path.to_owned(),
-                });
-            }
-        }
-    }
-
-    fn remove(self) -> Result<()> {
-        fs::remove_file(&self.path)?;
-        Ok(self.file.unlock()?)
-    }
 }

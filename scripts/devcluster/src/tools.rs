@@ -227,6 +227,8 @@ pub fn tools(wanted: &[Tool], progress: Progress) -> Result<Vec<PathBuf>> {
 pub(crate) fn sources(module: &Module) -> impl Iterator<Item = &'static File<'static>> {
     let folder = match module.folder {
         "standin" => &STAND_IN,
+        #[cfg(test)]
+        "hello" => &tests::HELLO,
         other => SOURCES
             .get_dir(other)
             .expect("every module in the table has its folder"),
@@ -261,8 +263,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A module that builds in seconds.
+    pub(crate) static HELLO: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/tests/hello");
 
     #[test]
     fn table_and_go_mod_name_the_same_version() {
