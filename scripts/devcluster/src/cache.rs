@@ -143,16 +143,20 @@ impl Cache {
     }
 }
 
+/// Says what will be built before the first of it is, and how long that takes.
 fn announce(missing: &[&&Module], progress: Progress) {
-    let names: Vec<_> = missing
-        .iter()
-        .map(|module| format!("{} {}", module.folder, module.version))
-        .collect();
-    let seconds: u64 = missing.iter().map(|module| module.seconds).sum();
+    let minutes = |seconds: u64| seconds.div_ceil(60);
+    for module in missing {
+        let (name, version) = (module.folder, module.version);
+        progress.say(format!(
+            "to be built once: {name} {version}, about {} min",
+            minutes(module.seconds)
+        ));
+    }
+    let sum = missing.iter().map(|module| module.seconds).sum();
     progress.say(format!(
-        "to build, once: {}; about {} min on two cores, most of it Kubernetes' where it is among them",
-        names.join(", "),
-        seconds.div_ceil(60)
+        "in all about {} min on two cores; later runs find it in the cache",
+        minutes(sum)
     ));
 }
 

@@ -326,8 +326,10 @@ impl Node {
         }
         let metrics = "apiservice/v1beta1.metrics.k8s.io";
         self.kubectl(["wait", "--for=condition=Available", metrics, "--timeout=60s"])?;
+        self.progress
+            .say("cluster DNS, local-path storage and metrics are ready");
         self.progress.say(
-            "cluster DNS, local-path storage and metrics are ready; ingress class traefik has no controller",
+            "unlike k3s: no controller behind ingress class traefik, no addresses for LoadBalancer Services",
         );
         Ok(())
     }

@@ -17,10 +17,12 @@ pub(crate) fn probe(registry: &str) -> Result<()> {
     let proxy = ["HTTPS_PROXY", "https_proxy"]
         .iter()
         .find_map(|name| std::env::var(name).ok());
+    // Nobody asks a proxy for the machine itself.
+    let proxy = proxy.filter(|proxy| !proxy.is_empty() && !is_loopback(registry));
     let (sender, receiver) = mpsc::channel();
     // Looking up a name cannot be given a deadline; the thread that does is left behind if it takes too long.
     thread::spawn(move || {
-        let outcome = match proxy.filter(|proxy| !proxy.is_empty()) {
+        let outcome = match proxy {
             Some(proxy) => through(&proxy, &target),
             None => connect(&target).map(drop),
         };
@@ -43,6 +45,10 @@ fn endpoint(registry: &str) -> String {
     } else {
         format!("{host}:443")
     }
+}
+
+fn is_loopback(registry: &str) -> bool {
+    registry.starts_with("localhost") || registry.starts_with("127.")
 }
 
 fn connect(target: &str) -> Result<TcpStream> {
@@ -69,4 +75,48 @@ fn through(proxy: &str, target: &str) -> Result<()> {
         bail!("the proxy answers {:?}", String::from_utf8_lossy(&answer));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_registry_answers_where_somebody_listens() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound").to_string();
+        probe(&address).expect("somebody listens");
+        drop(listener);
+        probe(&address).expect_err("nobody listens");
+    }
+
+    #[test]
+    fn a_proxy_decides_whether_a_registry_answers() {
+        for (answer, reached) in [
+            ("HTTP/1.1 200 Connection established", true),
+            ("HTTP/1.1 403 Forbidden", false),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            let proxy = format!("http://user:secret@{}/", listener.local_addr().expect("bound"));
+            let asked = thread::spawn(move || {
+                let (mut stream, _) = listener.accept().expect("asked");
+                let mut request = [0; 64];
+                let length = stream.read(&mut request).expect("a request");
+                write!(stream, "{answer}\r\n\r\n").expect("answered");
+                String::from_utf8_lossy(&request[..length]).into_owned()
+            });
+            assert_eq!(
+                through(&proxy, &endpoint("docker.io")).is_ok(),
+                reached,
+                "{answer}"
+            );
+            let request = asked.join().expect("no panic");
+            assert!(
+                request.starts_with("CONNECT registry-1.docker.io:443 HTTP/1.1\r\n"),
+                "{request}"
+            );
+        }
+    }
 }
