@@ -121,6 +121,7 @@ impl Node {
     /// When the machine lacks something, or a part does not become ready.
     pub fn up(&self) -> Result<()> {
         let programs = self.programs()?;
+        self.require_no_namesake()?;
         let _lock = Lock::take(&self.lock_path(), self.progress)?;
         match self.status()? {
             Status::Ready => {
@@ -158,6 +159,7 @@ impl Node {
     /// When something of it cannot be removed.
     pub fn down(&self) -> Result<()> {
         require_linux_and_root()?;
+        self.require_no_namesake()?;
         let lock = Lock::take(&self.lock_path(), self.progress)?;
         let there = self.status()? != Status::Absent;
         self.take_away()?;
@@ -234,6 +236,13 @@ impl Node {
             .arg("--kubeconfig")
             .arg(self.layout.kubeconfig())
             .args(arguments))
+    }
+
+    fn require_no_namesake(&self) -> Result<()> {
+        match sandbox::namesake(&self.layout)? {
+            Some(folder) => bail!("another node named {} runs from {}", self.name, folder.display()),
+            None => Ok(()),
+        }
     }
 
     fn programs(&self) -> Result<Programs> {
