@@ -82,6 +82,11 @@ impl ControlPlane {
     }
 
     fn try_start(options: Options) -> Result<Self> {
+        if !cfg!(target_os = "linux") {
+            bail!(
+                "a control plane needs Linux: the kubelet, which shares its program, is built nowhere else"
+            );
+        }
         let wanted = [
             Tool::Kubectl,
             Tool::Etcd,

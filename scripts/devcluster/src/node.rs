@@ -14,6 +14,10 @@ mod pinned;
 mod reference;
 mod registry;
 mod runtime;
+#[cfg(target_os = "linux")]
+mod sandbox;
+#[cfg(not(target_os = "linux"))]
+#[path = "node/sandbox_elsewhere.rs"]
 mod sandbox;
 mod services;
 

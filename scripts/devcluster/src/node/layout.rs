@@ -28,11 +28,6 @@ impl Layout {
         self.root.join(name)
     }
 
-    /// The script that the node's first process runs; by this name that process is known.
-    pub(crate) fn init(&self) -> PathBuf {
-        self.path("init.sh")
-    }
-
     /// The socket of containerd.
     pub(crate) fn socket(&self) -> PathBuf {
         self.path("containerd.sock")

@@ -17,6 +17,8 @@ use crate::node::layout::Layout;
 use crate::process::last_lines;
 
 const INIT: &str = include_str!("../../node/init.sh");
+/// Its name in the state folder; by it the first process is known.
+const SCRIPT: &str = "init.sh";
 /// The kernel has thousands of files to close at most.
 const END_DEADLINE: Timespec = Timespec {
     tv_sec: 60,
@@ -32,7 +34,7 @@ pub(crate) struct Names<'a> {
 
 /// Starts the first process, which outlives the caller, and waits until its namespaces stand.
 pub(crate) fn start(layout: &Layout, names: &Names<'_>) -> Result<Pid> {
-    fs::write(layout.init(), INIT)?;
+    fs::write(layout.path(SCRIPT), INIT)?;
     let log = File::create(layout.path("log/init.log"))?;
     let mut child = Command::new("setsid")
         .args([
@@ -46,7 +48,7 @@ pub(crate) fn start(layout: &Layout, names: &Names<'_>) -> Result<Pid> {
             "--kill-child",
         ])
         .args(["--mount-proc", "--propagation", "private", "sh"])
-        .arg(layout.init())
+        .arg(layout.path(SCRIPT))
         .arg(layout.root())
         .args([names.node, names.address, names.gateway])
         .current_dir("/")
@@ -80,7 +82,7 @@ pub(crate) fn start(layout: &Layout, names: &Names<'_>) -> Result<Pid> {
 pub(crate) fn find(layout: &Layout) -> Result<Option<Pid>> {
     Ok(all()?
         .into_iter()
-        .find(|(_, script)| *script == layout.init())
+        .find(|(_, script)| *script == layout.path(SCRIPT))
         .map(|(pid, _)| pid))
 }
 
@@ -113,7 +115,7 @@ pub(crate) fn stop(layout: &Layout) -> Result<()> {
     };
     // The handle cannot come to mean another process; looked at once more, neither can what it was opened for.
     let process = Path::new("/proc").join(pid.as_raw_nonzero().to_string());
-    if script(&process) != Some(layout.init()) {
+    if script(&process) != Some(layout.path(SCRIPT)) {
         return Ok(());
     }
     pidfd_send_signal(&handle, Signal::KILL).context("failed to end the node")?;
@@ -131,7 +133,7 @@ fn script(process: &Path) -> Option<PathBuf> {
     let arguments = fs::read(process.join("cmdline")).ok()?;
     let mut arguments = arguments.split(|byte| *byte == 0).map(OsStr::from_bytes);
     let (shell, script, folder) = (arguments.next()?, Path::new(arguments.next()?), arguments.next()?);
-    if shell != "sh" || !script.ends_with("init.sh") || script.parent() != Some(Path::new(folder)) {
+    if shell != "sh" || !script.ends_with(SCRIPT) || script.parent() != Some(Path::new(folder)) {
         return None;
     }
     // Its number within its own namespace comes last.
