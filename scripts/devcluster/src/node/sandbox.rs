@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::node::layout::Layout;
+use crate::node::layout::{INSIDE, Layout};
 use crate::process::last_lines;
 
 const INIT: &str = include_str!("../../node/init.sh");
@@ -57,7 +57,7 @@ pub(crate) fn start(layout: &Layout, names: &Names<'_>) -> Result<Pid> {
             "PATH",
             "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         )
-        .env("HOME", "/root")
+        .env("HOME", INSIDE)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
