@@ -1,1 +1,10 @@
 //! Brings an observability stack up on a Kubernetes cluster, and takes it away again.
+//!
+//! A stack is data; `up` makes a plan from it, an engine carries the plan out against one cluster and says what happens
+//! as events, and reporters show these.
+
+pub mod cluster;
+pub mod error;
+pub mod event;
+pub mod object;
+pub mod status;
