@@ -6,5 +6,9 @@
 pub mod cluster;
 pub mod error;
 pub mod event;
+pub mod manifest;
 pub mod object;
+pub mod plan;
+pub mod stack;
 pub mod status;
+pub mod yaml;
