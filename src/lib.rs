@@ -6,9 +6,13 @@
 pub mod cluster;
 pub mod error;
 pub mod event;
+pub mod inventory;
+pub mod lease;
+pub mod live;
 pub mod manifest;
 pub mod object;
 pub mod plan;
+pub mod secret;
 pub mod stack;
 pub mod status;
 pub mod yaml;

@@ -215,8 +215,8 @@ impl WrittenStep {
         }
         let is_storage = self.storage.is_some();
         let release = self.helm.or(self.storage.map(|storage| storage.helm));
-        let named = self.config_maps.iter().flat_map(|map| &map.files);
-        for path in named.chain(release.iter().flat_map(|release| &release.values)) {
+        let read = self.config_maps.iter().flat_map(|map| &map.files);
+        for path in read.chain(release.iter().flat_map(|release| &release.values)) {
             if !files.exists(path) {
                 return Err(wrong(&self.name, missing(path)));
             }
