@@ -4,7 +4,9 @@
 //! as events, and reporters show these.
 
 pub mod cluster;
+pub mod diagnose;
 pub mod error;
 pub mod event;
 pub mod object;
 pub mod status;
+pub mod wait;
