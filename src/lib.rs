@@ -4,6 +4,7 @@
 //! as events, and reporters show these.
 
 pub mod cluster;
+pub mod diagnose;
 pub mod error;
 pub mod event;
 pub mod inventory;
@@ -15,4 +16,6 @@ pub mod plan;
 pub mod secret;
 pub mod stack;
 pub mod status;
+pub mod storage;
+pub mod wait;
 pub mod yaml;

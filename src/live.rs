@@ -54,6 +54,13 @@ impl Live {
     }
 }
 
+impl FromIterator<Object> for Live {
+    fn from_iter<T: IntoIterator<Item = Object>>(objects: T) -> Self {
+        let objects = objects.into_iter().filter_map(|object| Some((ObjectRef::of(&object)?, object)));
+        Self { objects: objects.collect(), asked: BTreeSet::new() }
+    }
+}
+
 /// One LIST, or a GET where that is less to send: for a single object, and for kinds of which a cluster has many of its own.
 async fn read_group(cluster: &Cluster, names: Vec<ObjectRef>) -> Result<Vec<Object>, RequestError> {
     let first = &names[0];

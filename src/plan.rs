@@ -94,7 +94,10 @@ impl Plan {
     /// Gives every claim that names no storage class this one; tells whether there is such a claim.
     pub fn set_storage_class(&mut self, class: &str) -> bool {
         let objects = self.steps.iter_mut().flat_map(|step| step.waves.iter_mut().flatten());
-        objects.fold(false, |any, manifest| manifest::set_storage_class(&mut manifest.object, class) || any)
+        objects
+            .map(|manifest| u32::from(manifest::set_storage_class(&mut manifest.object, class)))
+            .sum::<u32>()
+            > 0
     }
 
     /// Every object of the plan.
@@ -254,6 +257,8 @@ fn check_names(plan: &Plan) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn plan_of(steps: &[(&str, &[&str])], selection: &Selection) -> Result<Vec<String>, Error> {
@@ -262,8 +267,9 @@ mod tests {
         for (name, needs) in steps {
             let manifest = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n");
             std::fs::write(folder.path().join(format!("{name}.yaml")), manifest).expect("written");
-            text +=
-                &format!("  - {{name: {name}, needs: [{}], manifests: [{name}.yaml]}}\n", needs.join(", "));
+            let needs = needs.join(", ");
+            writeln!(text, "  - {{name: {name}, needs: [{needs}], manifests: [{name}.yaml]}}")
+                .expect("written");
         }
         std::fs::write(folder.path().join("stack.yaml"), text).expect("written");
         let plan = Plan::new(&Stack::load(folder.path())?, selection)?;

@@ -75,7 +75,7 @@ async fn create(
             annotations: Some([(REVISION.to_owned(), revision.expose_secret().to_owned())].into()),
             ..ObjectMeta::default()
         },
-        data: json!({ "type": "Opaque", "data": Map::from_iter(data) }),
+        data: json!({ "type": "Opaque", "data": data.collect::<Map<_, _>>() }),
     };
     let made = cluster.create(&object).await?;
     Ok(Ensured { change: Change::Created, why: None, revision: revision_of(&made) })
@@ -101,7 +101,7 @@ async fn complete(
     let data = missing.iter().map(|(key, value)| ((*key).clone(), json!(encoded(value))));
     let mut patch = json!({
         "metadata": { "resourceVersion": found.metadata.resource_version },
-        "data": Map::from_iter(data),
+        "data": data.collect::<Map<_, _>>(),
     });
     if inventory.owns(found) {
         patch["metadata"]["annotations"] = json!({ REVISION: random(12).expose_secret() });
