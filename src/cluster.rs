@@ -12,7 +12,7 @@ use futures::Stream;
 use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{DynamicObject, GroupVersionKind};
-use kube::discovery::{ApiResource, Scope, pinned_kind};
+use kube::discovery::{ApiResource, Discovery, Scope, pinned_kind, verbs};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Config};
 use serde_json::Value;
@@ -228,6 +228,28 @@ impl Cluster {
     /// When the kind is not served.
     pub async fn is_namespaced(&self, kind: &GroupVersionKind) -> Result<bool, RequestError> {
         Ok(self.resource(kind, &Subject { kind, namespace: None }).await?.1)
+    }
+
+    /// The kinds of objects in namespaces that can be listed. An aggregated API that does not answer is left out.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn namespaced_kinds(&self) -> Result<Vec<GroupVersionKind>, RequestError> {
+        let subject = "the kinds that are served";
+        let discover = || Discovery::new(self.client.clone()).run_aggregated();
+        let discovery = request::with_retries(Verb::Discover, &subject, discover).await?;
+        let all = discovery.groups().flat_map(|group| group.recommended_resources());
+        let in_namespaces = all.filter(|(_, capabilities)| {
+            capabilities.scope == Scope::Namespaced && capabilities.supports_operation(verbs::LIST)
+        });
+        Ok(in_namespaces
+            .map(|(resource, capabilities)| {
+                let kind = GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind);
+                let mut known = self.discovered.lock().unwrap_or_else(PoisonError::into_inner);
+                known.insert(kind.clone(), (resource, capabilities.scope == Scope::Namespaced));
+                kind
+            })
+            .collect())
     }
 
     async fn api_of(&self, name: &ObjectRef) -> Result<Api<DynamicObject>, RequestError> {

@@ -62,6 +62,13 @@ impl Error {
         self
     }
 
+    /// Puts a place before the message: `step loki: …`.
+    #[must_use]
+    pub fn within(mut self, place: &str) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
     /// The exit code that it asks for.
     #[must_use]
     pub fn exit(&self) -> Exit {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use kube::api::DeleteParams;
 use kube::core::{GroupVersionKind, ObjectMeta, TypeMeta};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -65,6 +66,11 @@ pub struct ReleaseEntry {
     pub name: String,
     /// The namespace that it lives in.
     pub namespace: String,
+    /// The step that it belongs to.
+    pub step: String,
+    /// Whether it brings the storage class, which claims need until they are gone.
+    #[serde(default)]
+    pub is_storage: bool,
     /// The digest of chart and values; `None` from before helm is started until it has ended well.
     pub digest: Option<String>,
     /// The revision that this digest made.
@@ -72,18 +78,25 @@ pub struct ReleaseEntry {
 }
 
 impl Inventory {
+    /// The inventory of a stack that is not in the cluster yet.
+    #[must_use]
+    pub fn new(stack: &str, namespace: &str) -> Self {
+        let name = ObjectRef::new(&object::CONFIG_MAP, Some(namespace), &format!("bootstrap-{stack}"));
+        Self { name, stack: stack.to_owned(), content: Content::default(), saved: None }
+    }
+
     /// Reads the inventory of a stack; it is empty when there is none.
     ///
     /// # Errors
     /// The server's refusal, or no answer in time.
     pub async fn load(cluster: &Cluster, stack: &str, namespace: &str) -> Result<Self, RequestError> {
-        let name = ObjectRef::new(&object::CONFIG_MAP, Some(namespace), &format!("bootstrap-{stack}"));
-        let saved = cluster.get(&name).await?.map(|found| {
+        let inventory = Self::new(stack, namespace);
+        let saved = cluster.get(&inventory.name).await?.map(|found| {
             // A ConfigMap that a hand has emptied is mended by the next save.
             let text = found.data["data"][DATA_KEY].as_str().unwrap_or_default();
             serde_json::from_str::<Content>(text).unwrap_or_default()
         });
-        Ok(Self { name, stack: stack.to_owned(), content: saved.clone().unwrap_or_default(), saved })
+        Ok(Self { content: saved.clone().unwrap_or_default(), saved, ..inventory })
     }
 
     /// Tells whether the cluster has it.
@@ -148,6 +161,16 @@ impl Inventory {
         Ok(())
     }
 
+    /// Takes it away.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn delete(&mut self, cluster: &Cluster) -> Result<(), RequestError> {
+        cluster.delete(&self.name, &DeleteParams::default()).await?;
+        self.saved = None;
+        Ok(())
+    }
+
     fn object(&self) -> Object {
         let kinds: Vec<_> = self.kinds().map(|kind| group_kind(&kind)).collect();
         let namespaces: Vec<_> = self.content.namespaces.iter().cloned().collect();
@@ -198,9 +221,7 @@ mod tests {
 
     #[test]
     fn a_release_is_announced_once_and_then_updated() {
-        let name = ObjectRef::new(&object::CONFIG_MAP, Some("n"), "bootstrap-s");
-        let mut inventory =
-            Inventory { name, stack: "s".to_owned(), content: Content::default(), saved: None };
+        let mut inventory = Inventory::new("s", "n");
         let entry = |revision| ReleaseEntry {
             name: "r".to_owned(),
             namespace: "n".to_owned(),

@@ -26,6 +26,8 @@ pub struct Plan {
     pub namespace: String,
     /// The steps, each after all that it needs.
     pub steps: Vec<PlannedStep>,
+    /// The names of all Secrets that the stack makes, also in steps that are left out.
+    pub secrets: Vec<String>,
 }
 
 /// A step with everything read that it brings.
@@ -69,7 +71,8 @@ impl Plan {
         for step in order(stack)? {
             steps.push(PlannedStep::read(stack, step)?);
         }
-        let mut plan = Self { stack: stack.name.clone(), namespace: stack.namespace.clone(), steps };
+        let secrets = stack.steps.iter().filter_map(|step| Some(step.secret.as_ref()?.name.clone())).collect();
+        let mut plan = Self { stack: stack.name.clone(), namespace: stack.namespace.clone(), steps, secrets };
         check_names(&plan)?;
         manifest::add_config_hashes(plan.steps.iter_mut().flat_map(|step| step.waves.iter_mut().flatten()));
         for step in &stack.steps {
@@ -105,9 +108,30 @@ impl Plan {
         self.steps.iter().flat_map(|step| step.waves.iter().flatten())
     }
 
+    /// The hosts under which the plan's Ingresses answer.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        let ingresses = self.manifests().filter(|manifest| manifest.name.is(&object::INGRESS));
+        let rules = ingresses.filter_map(|manifest| manifest.object.data["spec"]["rules"].as_array()).flatten();
+        rules.filter_map(|rule| rule["host"].as_str())
+    }
+
     /// Every release of the plan.
     pub fn releases(&self) -> impl Iterator<Item = &PlannedRelease> {
         self.steps.iter().filter_map(|step| step.release.as_ref())
+    }
+}
+
+impl PlannedRelease {
+    /// Tells whether it is the release of this name and namespace.
+    #[must_use]
+    pub fn is(&self, name: &str, namespace: &str) -> bool {
+        self.spec.release == name && self.namespace == namespace
+    }
+
+    /// The chart's name, without the address of its repository.
+    #[must_use]
+    pub fn chart_name(&self) -> &str {
+        self.spec.chart.rsplit('/').next().unwrap_or_default()
     }
 }
 

@@ -32,7 +32,8 @@ pub struct Ensured {
     pub revision: String,
 }
 
-/// Makes the Secret if it is not there, and adds keys that are missing; a value that is there is never changed.
+/// Makes the Secret if it is not there, and adds keys that are missing; a value that is there is never changed. `seen` is
+/// how it stood.
 ///
 /// # Errors
 /// The server's refusal, or no answer in time.
@@ -41,17 +42,21 @@ pub async fn ensure(
     inventory: &Inventory,
     name: &ObjectRef,
     spec: &SecretSpec,
+    seen: Option<&Object>,
 ) -> Result<Ensured, RequestError> {
     let mut tries = 0;
+    let mut found = seen.cloned();
     loop {
         tries += 1;
-        let answer = match cluster.get(name).await? {
+        let answer = match &found {
             None => create(cluster, inventory, name, spec).await,
-            Some(found) => complete(cluster, inventory, name, spec, &found).await,
+            Some(found) => complete(cluster, inventory, name, spec, found).await,
         };
         match answer {
             // Another hand was faster: what it made counts.
-            Err(error) if tries < TRIES && (error.already_exists() || error.is_stale()) => {}
+            Err(error) if tries < TRIES && (error.already_exists() || error.is_stale()) => {
+                found = cluster.get(name).await?;
+            }
             answer => return answer,
         }
     }
@@ -111,7 +116,8 @@ async fn complete(
 }
 
 /// Our own mark, or the version of a Secret that was there before and stays unmarked.
-fn revision_of(secret: &Object) -> String {
+#[must_use]
+pub fn revision_of(secret: &Object) -> String {
     let ours = secret.metadata.annotations.as_ref().and_then(|annotations| annotations.get(REVISION));
     ours.or(secret.metadata.resource_version.as_ref()).cloned().unwrap_or_default()
 }
