@@ -60,10 +60,16 @@ impl Assessment {
         Self { status: Status::Terminating, message: message.into() }
     }
 
-    /// That of an object that is not there.
+    /// That of an object that is not there, by how it was last seen, if it was. A Job whose time-to-live has removed it
+    /// counts as it last stood.
     #[must_use]
-    pub fn not_found() -> Self {
-        Self { status: Status::NotFound, message: "not there".to_owned() }
+    pub fn gone(last: Option<&Object>) -> Self {
+        let is_job = |object: &&Object| ObjectRef::of(object).is_some_and(|name| name.is(&object::JOB));
+        match last.filter(is_job) {
+            Some(job) if workload::expires(job) => workload::ended_and_expiring(job)
+                .unwrap_or_else(|| Self::failed("removed by its time-to-live before its end was seen")),
+            _ => Self { status: Status::NotFound, message: "not there".to_owned() },
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Served, Status, Surroundings, assess, warnings};
+use super::{Assessment, Served, Status, Surroundings, assess, warnings};
 use crate::object::{Object, ObjectRef};
 
 /// The folders that there must be: the rows of the table.
@@ -92,6 +92,21 @@ fn an_object_without_a_name_is_unknown() {
     let nameless =
         Object { types: None, metadata: kube::core::ObjectMeta::default(), data: serde_json::Value::Null };
     assert_eq!(assess(&nameless, &Surroundings::default()).status, Status::Unknown);
+}
+
+#[test]
+fn a_job_that_its_time_to_live_removed_counts_as_it_last_stood() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/status/job");
+    let last = |file: &str| read(&folder.join(file)).object;
+    let gone = |file: &str| Assessment::gone(Some(&last(file))).status;
+    assert_eq!(gone("complete-and-removed-by-its-ttl.yaml"), Status::Current);
+    assert_eq!(gone("failed-and-removed-by-its-ttl.yaml"), Status::Failed);
+    assert_eq!(gone("complete.yaml"), Status::NotFound);
+    assert_eq!(Assessment::gone(None).status, Status::NotFound);
+
+    let mut running = last("started.yaml");
+    running.data["spec"]["ttlSecondsAfterFinished"] = 0.into();
+    assert_eq!(Assessment::gone(Some(&running)).status, Status::Failed);
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

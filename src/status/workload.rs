@@ -104,9 +104,14 @@ pub(super) fn job(object: &Object) -> Assessment {
 
 /// How a Job that its time-to-live removes has ended; `None` for any other Job.
 pub(super) fn ended_and_expiring(object: &Object) -> Option<Assessment> {
-    object.data.pointer("/spec/ttlSecondsAfterFinished")?;
-    let ended = ["Complete", "Failed"];
-    ended.iter().any(|kind| condition(object, kind).is_some_and(|it| it.is("True"))).then(|| job(object))
+    let ended =
+        ["Complete", "Failed"].iter().any(|kind| condition(object, kind).is_some_and(|it| it.is("True")));
+    (ended && expires(object)).then(|| job(object))
+}
+
+/// Tells whether a Job has a time-to-live.
+pub(super) fn expires(object: &Object) -> bool {
+    object.data.pointer("/spec/ttlSecondsAfterFinished").is_some_and(Value::is_number)
 }
 
 pub(super) fn pod(object: &Object) -> Assessment {
