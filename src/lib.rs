@@ -7,6 +7,8 @@ pub mod cluster;
 pub mod diagnose;
 pub mod error;
 pub mod event;
+pub mod fields;
+pub mod helm;
 pub mod inventory;
 pub mod lease;
 pub mod live;
