@@ -12,7 +12,7 @@ use futures::{Stream, TryStreamExt as _};
 use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{DynamicObject, GroupVersionKind};
-use kube::discovery::{ApiResource, Discovery, Scope, pinned_kind, verbs};
+use kube::discovery::{ApiGroup, ApiResource, Discovery, Scope, pinned_kind, verbs};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Config};
 use serde_json::Value;
@@ -250,7 +250,7 @@ impl Cluster {
         let subject = "the kinds that are served";
         let discover = || Discovery::new(self.client.clone()).run_aggregated();
         let discovery = request::with_retries(Verb::Discover, &subject, discover).await?;
-        let all = discovery.groups().flat_map(|group| group.recommended_resources());
+        let all = discovery.groups().flat_map(ApiGroup::recommended_resources);
         let in_namespaces = all.filter(|(_, capabilities)| {
             capabilities.scope == Scope::Namespaced && capabilities.supports_operation(verbs::LIST)
         });

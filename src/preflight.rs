@@ -17,7 +17,7 @@ use crate::object::{self, Object, ObjectRef};
 
 /// How long a cluster may take to have a node and its DNS, and its own aggregated APIs to answer. On k3s metrics-server
 /// takes most of it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The oldest Kubernetes that this program is tested with.
 const OLDEST: (u64, u64) = (1, 32);
@@ -66,7 +66,8 @@ pub async fn gate(
         return Ok(());
     }
     let mut changes = Vec::new();
-    for (kind, namespace) in [(object::NODE, None), (object::POD, Some(SYSTEM)), (object::API_SERVICE, None)] {
+    for (kind, namespace) in [(object::NODE, None), (object::POD, Some(SYSTEM)), (object::API_SERVICE, None)]
+    {
         if let Ok(stream) = cluster.watch(&kind.gvk(), namespace).await {
             changes.push(stream.boxed());
         }
@@ -112,7 +113,9 @@ fn give_up(missing: Vec<Lack>, events: &Events) -> Result<(), Error> {
     let seconds = PATIENCE.as_secs();
     for lack in missing {
         if lack.is_fatal {
-            return Err(Error::new(Exit::Preflight, format!("waited {seconds} s for {}", lack.what)).hint(lack.hint));
+            return Err(
+                Error::new(Exit::Preflight, format!("waited {seconds} s for {}", lack.what)).hint(lack.hint)
+            );
         }
         events.send(Kind::Warning { message: format!("went on after {seconds} s without {}", lack.what) });
     }
@@ -176,7 +179,11 @@ impl Seen {
             self.objects.iter().filter(move |(name, _)| name.is(kind)).map(|(_, object)| object)
         };
         if self.sees_nodes && !of(&object::NODE).any(|node| condition(node, "Ready") == Some("True")) {
-            missing.push(Lack { what: "a node to be Ready".to_owned(), hint: "kubectl describe nodes", is_fatal: true });
+            missing.push(Lack {
+                what: "a node to be Ready".to_owned(),
+                hint: "kubectl describe nodes",
+                is_fatal: true,
+            });
         }
         let dns: Vec<_> = of(&object::POD).filter(|pod| label(pod, "k8s-app") == Some("kube-dns")).collect();
         if !dns.iter().any(|pod| condition(pod, "Ready") == Some("True")) {
@@ -203,7 +210,11 @@ impl Seen {
 
 fn condition<'a>(object: &'a Object, kind: &str) -> Option<&'a str> {
     let conditions = object.data["status"]["conditions"].as_array()?;
-    conditions.iter().find(|condition| condition["type"].as_str() == Some(kind))?.get("status").and_then(Value::as_str)
+    conditions
+        .iter()
+        .find(|condition| condition["type"].as_str() == Some(kind))?
+        .get("status")
+        .and_then(Value::as_str)
 }
 
 fn label<'a>(object: &'a Object, key: &str) -> Option<&'a str> {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Exit};
+use crate::manifest::hex;
 use crate::stack::ReleaseSpec;
 use crate::yaml;
 
@@ -175,8 +176,4 @@ fn add(hash: &mut Sha256, parts: &[impl AsRef<[u8]>]) {
         hash.update(part.as_ref().len().to_be_bytes());
         hash.update(part);
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -30,8 +30,6 @@ pub struct Seen<'a> {
     pub record: Option<&'a Record>,
     /// The objects of the record's manifest, those that are there.
     pub live: &'a Live,
-    /// The HPAs of the namespaces that the release has workloads in.
-    pub autoscalers: &'a [Object],
     /// The time, for the age of changes.
     pub now: Timestamp,
 }
@@ -167,7 +165,7 @@ fn scaled(seen: &Seen<'_>, record: &Record) -> Result<Vec<Drift>, Error> {
         let Some(name) = ObjectRef::of(object) else { continue };
         let Some(live) = seen.live.get(&name) else { continue };
         let found = &live.data["spec"]["replicas"];
-        if wanted.is_null() || found == wanted || is_autoscaled(&name, seen.autoscalers) {
+        if wanted.is_null() || found == wanted || seen.live.is_autoscaled(&name) {
             continue;
         }
         // Without an owner, or owned by helm itself, it can be put right without asking anyone.
@@ -193,15 +191,4 @@ fn conflict(seen: &Seen<'_>, name: &ObjectRef, found: &Value, wanted: &Value, ow
         seen.release, owner.manager
     );
     Error::new(Exit::Refused, message)
-}
-
-fn is_autoscaled(name: &ObjectRef, autoscalers: &[Object]) -> bool {
-    autoscalers.iter().any(|autoscaler| {
-        let target = &autoscaler.data["spec"]["scaleTargetRef"];
-        let group = target["apiVersion"].as_str().and_then(|version| version.split_once('/'));
-        autoscaler.metadata.namespace == name.namespace
-            && target["kind"] == name.kind.as_str()
-            && target["name"] == name.name.as_str()
-            && group.map_or("", |(group, _)| group) == name.group
-    })
 }

@@ -84,6 +84,13 @@ impl fmt::Display for Status {
     }
 }
 
+impl Record {
+    /// The names of the objects that it applied.
+    pub fn objects(&self) -> impl Iterator<Item = ObjectRef> {
+        self.manifest.iter().filter_map(ObjectRef::of)
+    }
+}
+
 /// Reads the newest records of these releases of one namespace; a release that is not installed has none.
 ///
 /// # Errors

@@ -96,20 +96,14 @@ fn status(place: &Place) -> Result<()> {
 }
 
 fn parse_tool(name: &str) -> Result<Tool, String> {
-    Tool::ALL
-        .into_iter()
-        .find(|tool| tool.name() == name)
-        .ok_or_else(|| {
-            let names: Vec<_> = Tool::ALL.iter().map(|tool| tool.name()).collect();
-            format!("known are {}", names.join(", "))
-        })
+    Tool::ALL.into_iter().find(|tool| tool.name() == name).ok_or_else(|| {
+        let names: Vec<_> = Tool::ALL.iter().map(|tool| tool.name()).collect();
+        format!("known are {}", names.join(", "))
+    })
 }
 
 fn control_plane(controllers: bool) -> Result<()> {
-    let plane = ControlPlane::start_with(&Options {
-        controllers,
-        ..Options::default()
-    })?;
+    let plane = ControlPlane::start_with(&Options { controllers, ..Options::default() })?;
     print(&plane.kubeconfig().display().to_string())?;
     loop {
         // A signal ends this process, and its watchdog the rest.

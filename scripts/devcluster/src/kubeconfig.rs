@@ -60,28 +60,10 @@ impl UserConfig {
     pub(crate) fn add(&self, kubectl: &Path, context: &str, server: &str, pki: &Path) -> Result<()> {
         let file = |option: &str, name: &str| format!("--{option}={}", pki.join(name).display());
         let (cluster, user) = (format!("--cluster={context}"), format!("--user={context}"));
-        let (server, authority) = (
-            format!("--server={server}"),
-            file("certificate-authority", "ca.crt"),
-        );
-        let (certificate, key) = (
-            file("client-certificate", "admin.crt"),
-            file("client-key", "admin.key"),
-        );
-        self.config(
-            kubectl,
-            &["set-cluster", context, &server, &authority, "--embed-certs=true"],
-        )?;
-        self.config(
-            kubectl,
-            &[
-                "set-credentials",
-                context,
-                &certificate,
-                &key,
-                "--embed-certs=true",
-            ],
-        )?;
+        let (server, authority) = (format!("--server={server}"), file("certificate-authority", "ca.crt"));
+        let (certificate, key) = (file("client-certificate", "admin.crt"), file("client-key", "admin.key"));
+        self.config(kubectl, &["set-cluster", context, &server, &authority, "--embed-certs=true"])?;
+        self.config(kubectl, &["set-credentials", context, &certificate, &key, "--embed-certs=true"])?;
         self.config(kubectl, &["set-context", context, &cluster, &user])?;
         self.config(kubectl, &["use-context", context])?;
         Ok(())
@@ -110,9 +92,6 @@ impl UserConfig {
     }
 
     fn config(&self, kubectl: &Path, arguments: &[&str]) -> Result<String> {
-        run(Command::new(kubectl)
-            .arg("config")
-            .args(arguments)
-            .env("KUBECONFIG", &self.paths))
+        run(Command::new(kubectl).arg("config").args(arguments).env("KUBECONFIG", &self.paths))
     }
 }

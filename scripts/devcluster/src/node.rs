@@ -84,12 +84,7 @@ impl Node {
         }
         let state = std::path::absolute(state)?;
         let layout = Layout::new(state.join(name));
-        Ok(Self {
-            name: name.to_owned(),
-            state,
-            layout,
-            progress,
-        })
+        Ok(Self { name: name.to_owned(), state, layout, progress })
     }
 
     /// Brings it up and waits until pods can run. A node that works is left as it is, any other is made anew.
@@ -108,27 +103,16 @@ impl Node {
                 return Ok(());
             }
             Status::Broken => {
-                self.progress.say(format!(
-                    "{} is there but does not work: it is made anew",
-                    self.name
-                ));
+                self.progress.say(format!("{} is there but does not work: it is made anew", self.name));
                 self.take_away()?;
             }
             Status::Absent => {}
         }
         let started = Instant::now();
         self.make(&programs, &addons).with_context(|| {
-            format!(
-                "{} did not come up; its logs are in {}",
-                self.name,
-                self.layout.path("log").display()
-            )
+            format!("{} did not come up; its logs are in {}", self.name, self.layout.path("log").display())
         })?;
-        self.progress.say(format!(
-            "{} is up after {:.1} s",
-            self.name,
-            started.elapsed().as_secs_f32()
-        ));
+        self.progress.say(format!("{} is up after {:.1} s", self.name, started.elapsed().as_secs_f32()));
         Ok(())
     }
 
@@ -176,10 +160,7 @@ impl Node {
         let mut kubectl = Command::new(self.layout.path("bin/kubectl"));
         // What kubectl remembers of a cluster is of no use to the next.
         kubectl.env("KUBECACHEDIR", self.layout.path("kubectl-cache"));
-        run(kubectl
-            .arg("--kubeconfig")
-            .arg(self.layout.kubeconfig())
-            .args(arguments))
+        run(kubectl.arg("--kubeconfig").arg(self.layout.kubeconfig()).args(arguments))
     }
 
     fn make(&self, programs: &[PathBuf], addons: &[PathBuf]) -> Result<()> {
@@ -191,11 +172,7 @@ impl Node {
         services::write(&self.layout, &self.name, subnet)?;
         cgroups::create(&self.name)?;
         let node = subnet.node();
-        let names = sandbox::Names {
-            node: &self.name,
-            address: &node,
-            gateway: &subnet.host(),
-        };
+        let names = sandbox::Names { node: &self.name, address: &node, gateway: &subnet.host() };
         let init = sandbox::start(&self.layout, &names)?;
         network::connect(&self.name, subnet, init)?;
 
@@ -203,10 +180,7 @@ impl Node {
         thread::scope(|scope| {
             let importing = scope.spawn(|| Runtime::connect(&self.layout)?.import(&images));
             self.wait_for_api()?;
-            self.progress.say(format!(
-                "the API server is ready at https://{node}:{}",
-                services::API_PORT
-            ));
+            self.progress.say(format!("the API server is ready at https://{node}:{}", services::API_PORT));
             importing.join().expect("importing does not panic").map(drop)
         })?;
         File::create(self.layout.path("api-is-ready"))?;
@@ -224,10 +198,7 @@ impl Node {
                 bail!("the node ended: {}", last_lines(&log("init.log")));
             }
             if Instant::now() > deadline {
-                bail!(
-                    "the API server is not ready: {}",
-                    last_lines(&log("kube-apiserver.log"))
-                );
+                bail!("the API server is not ready: {}", last_lines(&log("kube-apiserver.log")));
             }
             thread::sleep(PAUSE);
         }
@@ -240,25 +211,14 @@ impl Node {
         for (name, text) in addons::MANIFESTS {
             fs::write(folder.join(name), text)?;
         }
-        self.kubectl([
-            "apply",
-            "--server-side",
-            "--filename",
-            &folder.display().to_string(),
-        ])?;
+        self.kubectl(["apply", "--server-side", "--filename", &folder.display().to_string()])?;
         let node = format!("node/{}", self.name);
         self.kubectl(["wait", "--for=create", &node, "--timeout=60s"])?;
         self.kubectl(["wait", "--for=condition=Ready", &node, "--timeout=60s"])?;
         self.progress.say(format!("{node} is ready"));
         for deployment in ["coredns", "local-path-provisioner", "metrics-server"] {
             let deployment = format!("deployment/{deployment}");
-            self.kubectl([
-                "rollout",
-                "status",
-                "--namespace=kube-system",
-                "--timeout=2m",
-                &deployment,
-            ])?;
+            self.kubectl(["rollout", "status", "--namespace=kube-system", "--timeout=2m", &deployment])?;
         }
         let metrics = "apiservice/v1beta1.metrics.k8s.io";
         self.kubectl(["wait", "--for=condition=Available", metrics, "--timeout=60s"])?;
@@ -273,12 +233,7 @@ impl Node {
         let config = UserConfig::find()?;
         fs::write(self.layout.path("user-config.json"), serde_json::to_vec(&config)?)?;
         let server = format!("https://{address}:{}", services::API_PORT);
-        config.add(
-            &self.layout.path("bin/kubectl"),
-            &self.name,
-            &server,
-            &self.layout.path("pki"),
-        )
+        config.add(&self.layout.path("bin/kubectl"), &self.name, &server, &self.layout.path("pki"))
     }
 
     fn is_ready(&self) -> bool {
@@ -334,10 +289,7 @@ fn remove_folder(folder: &Path) -> Result<()> {
     let mounts = fs::read_to_string("/proc/self/mounts")?;
     let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
     if let Some(place) = places.map(Path::new).find(|place| place.starts_with(folder)) {
-        bail!(
-            "{} is a mount that is not the node's; unmount it first",
-            place.display()
-        );
+        bail!("{} is a mount that is not the node's; unmount it first", place.display());
     }
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -370,10 +322,7 @@ impl Lock {
             }
             // Whoever held it before may have removed the file; then this is a lock on nothing.
             if fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|held| held.ino() == now.ino())) {
-                return Ok(Self {
-                    file,
-                    path: path.to_owned(),
-                });
+                return Ok(Self { file, path: path.to_owned() });
             }
         }
     }

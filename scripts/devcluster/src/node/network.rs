@@ -41,9 +41,7 @@ fn link_name(node: &str) -> String {
 pub(crate) fn connect(node: &str, subnet: Subnet, init: Pid) -> Result<()> {
     let (link, init) = (link_name(node), init.as_raw_nonzero().to_string());
     let address = format!("{}/24", subnet.host());
-    ip(&[
-        "link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &init,
-    ])?;
+    ip(&["link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &init])?;
     ip(&["address", "add", &address, "dev", &link])?;
     ip(&["link", "set", &link, "up"])
 }

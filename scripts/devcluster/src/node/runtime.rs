@@ -44,9 +44,7 @@ impl<'a> Runtime<'a> {
 
     /// Imports those of the images that are not there already, and gives their references.
     pub(crate) fn import(&self, images: &[Image]) -> Result<Vec<String>> {
-        let work = tempfile::Builder::new()
-            .prefix(".import-")
-            .tempdir_in(self.layout.root())?;
+        let work = tempfile::Builder::new().prefix(".import-").tempdir_in(self.layout.root())?;
         let archive = work.path().join("images.tar");
         let digests = images::archive(images, &archive)?;
         let (mut imported, present) = (self.imported(), self.references()?);
@@ -61,15 +59,9 @@ impl<'a> Runtime<'a> {
             return Ok(Vec::new());
         }
         run(self.ctr().args(["images", "import"]).arg(&archive))?;
-        imported.extend(
-            new.iter()
-                .map(|(image, digest)| (image.reference.clone(), (*digest).clone())),
-        );
+        imported.extend(new.iter().map(|(image, digest)| (image.reference.clone(), (*digest).clone())));
         fs::write(self.record(), serde_json::to_vec_pretty(&imported)?)?;
-        Ok(new
-            .into_iter()
-            .map(|(image, _)| image.reference.clone())
-            .collect())
+        Ok(new.into_iter().map(|(image, _)| image.reference.clone()).collect())
     }
 
     /// Pulls an image from its registry.
@@ -89,10 +81,7 @@ impl<'a> Runtime<'a> {
 
     fn ctr(&self) -> Command {
         let mut command = Command::new("ctr");
-        command
-            .arg("--address")
-            .arg(self.layout.socket())
-            .args(["--namespace", "k8s.io"]);
+        command.arg("--address").arg(self.layout.socket()).args(["--namespace", "k8s.io"]);
         command
     }
 }

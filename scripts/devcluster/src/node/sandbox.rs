@@ -16,10 +16,7 @@ use crate::process::last_lines;
 
 const INIT: &str = include_str!("../../node/init.sh");
 /// The kernel has thousands of files to close at most.
-const END_DEADLINE: Timespec = Timespec {
-    tv_sec: 60,
-    tv_nsec: 0,
-};
+const END_DEADLINE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
 /// What the first process is told.
 pub(crate) struct Names<'a> {
@@ -33,26 +30,14 @@ pub(crate) fn start(layout: &Layout, names: &Names<'_>) -> Result<Pid> {
     fs::write(layout.init(), INIT)?;
     let log = File::create(layout.path("log/init.log"))?;
     let mut child = Command::new("setsid")
-        .args([
-            "unshare",
-            "--mount",
-            "--pid",
-            "--net",
-            "--uts",
-            "--ipc",
-            "--fork",
-            "--kill-child",
-        ])
+        .args(["unshare", "--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child"])
         .args(["--mount-proc", "--propagation", "private", "sh"])
         .arg(layout.init())
         .arg(layout.root())
         .args([names.node, names.address, names.gateway])
         .current_dir("/")
         .env_clear()
-        .env(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        )
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("HOME", "/root")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -65,11 +50,7 @@ pub(crate) fn start(layout: &Layout, names: &Names<'_>) -> Result<Pid> {
         Some(pid) if line == "started\n" => Ok(pid),
         _ => {
             let log = fs::read_to_string(layout.path("log/init.log")).unwrap_or_default();
-            bail!(
-                "failed to make the node's namespaces ({}): {}",
-                child.wait()?,
-                last_lines(&log)
-            )
+            bail!("failed to make the node's namespaces ({}): {}", child.wait()?, last_lines(&log))
         }
     }
 }
@@ -78,11 +59,7 @@ pub(crate) fn start(layout: &Layout, names: &Names<'_>) -> Result<Pid> {
 pub(crate) fn find(layout: &Layout) -> Result<Option<Pid>> {
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-            .and_then(Pid::from_raw)
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw)
         else {
             continue;
         };
@@ -106,10 +83,7 @@ pub(crate) fn stop(layout: &Layout) -> Result<()> {
     }
     pidfd_send_signal(&handle, Signal::KILL).context("failed to end the node")?;
     if poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&END_DEADLINE))? == 0 {
-        bail!(
-            "the node's processes did not end within {} s",
-            END_DEADLINE.tv_sec
-        );
+        bail!("the node's processes did not end within {} s", END_DEADLINE.tv_sec);
     }
     Ok(())
 }
@@ -120,17 +94,11 @@ fn is_init(process: &Path, layout: &Layout) -> bool {
         return false;
     };
     let script = layout.init();
-    if !arguments
-        .split(|byte| *byte == 0)
-        .any(|argument| argument == script.as_os_str().as_encoded_bytes())
-    {
+    if !arguments.split(|byte| *byte == 0).any(|argument| argument == script.as_os_str().as_encoded_bytes()) {
         return false;
     }
     let status = fs::read_to_string(process.join("status")).unwrap_or_default();
-    let ids = status
-        .lines()
-        .find_map(|line| line.strip_prefix("NSpid:"))
-        .unwrap_or_default();
+    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
     let ids: Vec<_> = ids.split_whitespace().collect();
     ids.len() > 1 && ids.last() == Some(&"1")
 }

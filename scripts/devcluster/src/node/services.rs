@@ -33,11 +33,7 @@ pub(crate) fn write(layout: &Layout, node: &str, subnet: Subnet) -> Result<()> {
     let kubelet = format!("system:node:{node}");
     config("kubeconfig", node, Identity::admin())?;
     pki.store("admin", &pki.client(&Identity::admin())?)?;
-    config(
-        "kubelet.kubeconfig",
-        node,
-        Identity::in_group(&kubelet, "system:nodes"),
-    )?;
+    config("kubelet.kubeconfig", node, Identity::in_group(&kubelet, "system:nodes"))?;
     for (component, file) in [
         ("system:kube-controller-manager", "controller-manager.kubeconfig"),
         ("system:kube-scheduler", "scheduler.kubeconfig"),
@@ -77,9 +73,7 @@ fn scripts(layout: &Layout, node: &str, address: &str) -> Result<()> {
     let bin = |name: &str| format!("{INSIDE}/bin/{name}");
     let pki = layout_inside("pki");
     let etcd = layout_inside("etcd");
-    let etcd = Etcd {
-        folder: etcd.as_ref(),
-    };
+    let etcd = Etcd { folder: etcd.as_ref() };
     let api_server = ApiServer {
         etcd: etcd.url(),
         pki: pki.as_ref(),
@@ -104,21 +98,9 @@ fn scripts(layout: &Layout, node: &str, address: &str) -> Result<()> {
     let scheduler = components::scheduler(layout_inside("scheduler.kubeconfig").as_ref());
     let runtime = format!("[ -S {INSIDE}/containerd.sock ]");
     let api = format!("[ -e {INSIDE}/api-is-ready ]");
-    script(
-        layout,
-        "containerd",
-        None,
-        "containerd",
-        &[format!("--config={INSIDE}/containerd.toml")],
-    )?;
+    script(layout, "containerd", None, "containerd", &[format!("--config={INSIDE}/containerd.toml")])?;
     script(layout, "etcd", None, &bin("etcd"), &etcd.arguments())?;
-    script(
-        layout,
-        "kube-apiserver",
-        None,
-        &bin("kube-apiserver"),
-        &api_server.arguments(),
-    )?;
+    script(layout, "kube-apiserver", None, &bin("kube-apiserver"), &api_server.arguments())?;
     script(
         layout,
         "kube-controller-manager",
@@ -126,20 +108,8 @@ fn scripts(layout: &Layout, node: &str, address: &str) -> Result<()> {
         &bin("kube-controller-manager"),
         &controller_manager,
     )?;
-    script(
-        layout,
-        "kube-scheduler",
-        Some(&api),
-        &bin("kube-scheduler"),
-        &scheduler,
-    )?;
-    script(
-        layout,
-        "kubelet",
-        Some(&format!("{runtime} && {api}")),
-        &bin("kubelet"),
-        &kubelet,
-    )?;
+    script(layout, "kube-scheduler", Some(&api), &bin("kube-scheduler"), &scheduler)?;
+    script(layout, "kubelet", Some(&format!("{runtime} && {api}")), &bin("kubelet"), &kubelet)?;
     let proxy = [format!("--config={INSIDE}/proxy.yaml")];
     script(layout, "kube-proxy", Some(&api), &bin("kube-proxy"), &proxy)
 }
@@ -156,9 +126,8 @@ fn script(
     program: &str,
     arguments: &[String],
 ) -> Result<()> {
-    let wait = condition
-        .map(|condition| format!("until {condition}; do sleep 0.05; done\n"))
-        .unwrap_or_default();
+    let wait =
+        condition.map(|condition| format!("until {condition}; do sleep 0.05; done\n")).unwrap_or_default();
     let quoted: Vec<_> = arguments.iter().map(|argument| format!("'{argument}'")).collect();
     let text = format!("#!/bin/sh\n{wait}exec {program} {}\n", quoted.join(" "));
     let path = layout.path("services").join(name);
