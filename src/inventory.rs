@@ -234,6 +234,8 @@ mod tests {
         let entry = |revision| ReleaseEntry {
             name: "r".to_owned(),
             namespace: "n".to_owned(),
+            step: "s".to_owned(),
+            is_storage: false,
             digest: None,
             revision,
         };

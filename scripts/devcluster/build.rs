@@ -2,4 +2,5 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=go");
+    println!("cargo::rerun-if-changed=standin");
 }

@@ -252,7 +252,8 @@ where
     let end = Instant::now() + REQUEST_TIMEOUT;
     let mut pause = FIRST_PAUSE;
     loop {
-        let error = match once(verb, subject, request()).await {
+        // Kube's futures are large, and would be held by all that wait for them.
+        let error = match once(verb, subject, Box::pin(request())).await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };

@@ -80,7 +80,7 @@ impl Cache {
         let bin = stored.join("bin");
         fs::create_dir_all(&source)?;
         fs::create_dir_all(&bin)?;
-        for file in sources(module).files() {
+        for file in sources(module) {
             fs::write(source.join(file.path().file_name().unwrap_or_default()), file.contents())?;
         }
         self.go_build(module, &source, &bin.join(module.programs[0]))?;

@@ -1,12 +1,12 @@
 //! The command line of `devcluster`: what can be asked for, and how the answer is printed.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};
-use devcluster::{ControlPlane, Node, Options, Progress, Status, Tool};
+use devcluster::{ControlPlane, Node, Options, Progress, Source, Status, Tool};
 
 /// A real Kubernetes on one Linux machine, without Docker.
 #[derive(Parser)]
@@ -23,6 +23,8 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Installs and builds what `up` needs, once per machine
+    Prepare,
     /// Takes the node away, with everything that belongs to it
     Down {
         #[command(flatten)]
@@ -32,6 +34,20 @@ enum Command {
     Status {
         #[command(flatten)]
         place: Place,
+    },
+    /// Loads images into the node: pulled where a registry answers, else a stand-in for each
+    Load {
+        #[command(flatten)]
+        place: Place,
+        /// Image references
+        #[arg(value_name = "IMAGE", required_unless_present = "stack")]
+        images: Vec<String>,
+        /// Loads every image that the manifests and Helm values in a folder name
+        #[arg(long, value_name = "DIR", conflicts_with = "images")]
+        stack: Option<PathBuf>,
+        /// Asks no registry: every image becomes a stand-in
+        #[arg(long)]
+        stand_ins: bool,
     },
     /// Runs etcd and an API server on loopback until interrupted; needs no root
     ControlPlane {
@@ -79,8 +95,16 @@ impl Command {
     fn run(self) -> Result<()> {
         match self {
             Self::Up { place } => place.node()?.up(),
+            Self::Prepare => Node::new(Node::NAME, Path::new(Node::STATE), Progress::stderr())?.prepare(),
             Self::Down { place } => place.node()?.down(),
             Self::Status { place } => status(&place),
+            Self::Load { place, images, stack, stand_ins } => {
+                let source = if stand_ins { Source::StandIn } else { Source::default() };
+                match stack {
+                    Some(folder) => place.node()?.load_stack(&folder, source),
+                    None => place.node()?.load(&images, source),
+                }
+            }
             Self::ControlPlane { controllers } => control_plane(controllers),
             Self::Tool { tool } => print(&devcluster::tool(tool)?.display().to_string()),
         }

@@ -40,11 +40,13 @@ pub(crate) struct UserConfig {
     paths: String,
     /// Whether there was no such file before.
     made: bool,
+    /// The context that was current before.
+    current: Option<String>,
 }
 
 impl UserConfig {
     /// Finds it where kubectl would.
-    pub(crate) fn find() -> Result<Self> {
+    pub(crate) fn find(kubectl: &Path) -> Result<Self> {
         let paths = match std::env::var("KUBECONFIG") {
             Ok(paths) if !paths.is_empty() => paths,
             _ => {
@@ -53,7 +55,9 @@ impl UserConfig {
             }
         };
         let made = std::env::split_paths(&paths).all(|path| !path.exists());
-        Ok(Self { paths, made })
+        let mut config = Self { paths, made, current: None };
+        config.current = config.current_context(kubectl);
+        Ok(config)
     }
 
     /// Adds a context with its cluster and user, and makes it current.
@@ -69,13 +73,15 @@ impl UserConfig {
         Ok(())
     }
 
-    /// Takes the same out again, and the file too if it held nothing before and holds nothing now.
+    /// Takes the same out again and makes current what was; the file goes too if it held nothing before and holds nothing now.
     pub(crate) fn remove(&self, kubectl: &Path, context: &str) -> Result<()> {
         let contexts = self.config(kubectl, &["get-contexts", "--output=name"])?;
         if contexts.lines().any(|line| line == context) {
-            let current = self.config(kubectl, &["current-context"]).unwrap_or_default();
-            if current.trim() == context {
-                self.config(kubectl, &["unset", "current-context"])?;
+            if self.current_context(kubectl).as_deref() == Some(context) {
+                match self.current.as_ref().filter(|before| contexts.lines().any(|line| line == *before)) {
+                    Some(before) if before != context => self.config(kubectl, &["use-context", before])?,
+                    _ => self.config(kubectl, &["unset", "current-context"])?,
+                };
             }
             self.config(kubectl, &["delete-context", context])?;
             self.config(kubectl, &["delete-cluster", context])?;
@@ -89,6 +95,11 @@ impl UserConfig {
             }
         }
         Ok(())
+    }
+
+    fn current_context(&self, kubectl: &Path) -> Option<String> {
+        let answer = self.config(kubectl, &["current-context"]).ok()?;
+        Some(answer.trim().to_owned()).filter(|context| !context.is_empty())
     }
 
     fn config(&self, kubectl: &Path, arguments: &[&str]) -> Result<String> {

@@ -16,6 +16,6 @@ mod tools;
 
 pub use certs::Identity;
 pub use control_plane::{ControlPlane, Options};
-pub use node::{Node, Status};
+pub use node::{Node, Source, Status};
 pub use progress::Progress;
 pub use tools::{Tool, tool, tools};

@@ -6,12 +6,17 @@ mod addons;
 mod cgroups;
 mod images;
 mod layout;
+mod load;
 mod network;
 mod packages;
+mod pinned;
+mod reference;
+mod registry;
 mod runtime;
 mod sandbox;
 mod services;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
@@ -22,9 +27,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+pub use crate::node::load::Source;
+
 use crate::kubeconfig::UserConfig;
 use crate::node::layout::Layout;
 use crate::node::network::Subnet;
+use crate::node::reference::Reference;
 use crate::node::runtime::Runtime;
 use crate::process::{last_lines, run};
 use crate::{Progress, Tool, tools};
@@ -50,6 +58,12 @@ pub struct Node {
     state: PathBuf,
     layout: Layout,
     progress: Progress,
+}
+
+/// The programs of a node, built.
+struct Programs {
+    node: Vec<PathBuf>,
+    addons: Vec<PathBuf>,
 }
 
 /// What there is of a node.
@@ -87,15 +101,20 @@ impl Node {
         Ok(Self { name: name.to_owned(), state, layout, progress })
     }
 
+    /// Installs and builds all that a node needs, which takes minutes on a new machine and nothing after that.
+    ///
+    /// # Errors
+    /// When the machine lacks something that cannot be installed or built.
+    pub fn prepare(&self) -> Result<()> {
+        self.programs().map(drop)
+    }
+
     /// Brings it up and waits until pods can run. A node that works is left as it is, any other is made anew.
     ///
     /// # Errors
     /// When the machine lacks something, or a part does not become ready.
     pub fn up(&self) -> Result<()> {
-        require_linux_and_root()?;
-        packages::ensure(self.progress)?;
-        let programs = tools(&PROGRAMS, self.progress)?;
-        let addons = tools(&addons::TOOLS, self.progress)?;
+        let programs = self.programs()?;
         let _lock = Lock::take(&self.lock_path(), self.progress)?;
         match self.status()? {
             Status::Ready => {
@@ -109,7 +128,7 @@ impl Node {
             Status::Absent => {}
         }
         let started = Instant::now();
-        self.make(&programs, &addons).with_context(|| {
+        self.make(&programs).with_context(|| {
             format!("{} did not come up; its logs are in {}", self.name, self.layout.path("log").display())
         })?;
         self.progress.say(format!("{} is up after {:.1} s", self.name, started.elapsed().as_secs_f32()));
@@ -131,6 +150,33 @@ impl Node {
         let outcome = if there { "is down" } else { "was not up" };
         self.progress.say(format!("{} {outcome}", self.name));
         Ok(())
+    }
+
+    /// Loads images, by their references.
+    ///
+    /// # Errors
+    /// When the node is not up, a reference cannot be read, or an image cannot be imported.
+    pub fn load(&self, references: &[String], source: Source) -> Result<()> {
+        let references =
+            references.iter().map(|text| Reference::parse(text)).collect::<Result<BTreeSet<_>>>()?;
+        self.load_all(references, source)
+    }
+
+    /// Loads every image that a folder of manifests and Helm values names.
+    ///
+    /// # Errors
+    /// When the node is not up, a file cannot be read, or an image cannot be imported.
+    pub fn load_stack(&self, folder: &Path, source: Source) -> Result<()> {
+        self.load_all(pinned::images(folder)?, source)
+    }
+
+    fn load_all(&self, references: BTreeSet<Reference>, source: Source) -> Result<()> {
+        require_linux_and_root()?;
+        if sandbox::find(&self.layout)?.is_none() {
+            bail!("{} is not up", self.name);
+        }
+        let references: Vec<_> = references.into_iter().collect();
+        load::load(&Runtime::connect(&self.layout)?, &references, source, self.progress)
     }
 
     /// Finds out what there is of it.
@@ -163,10 +209,18 @@ impl Node {
         run(kubectl.arg("--kubeconfig").arg(self.layout.kubeconfig()).args(arguments))
     }
 
-    fn make(&self, programs: &[PathBuf], addons: &[PathBuf]) -> Result<()> {
-        let subnet = Subnet::choose()?;
+    fn programs(&self) -> Result<Programs> {
+        require_linux_and_root()?;
+        packages::ensure(self.progress)?;
+        let mut node = tools(&[&PROGRAMS[..], &addons::TOOLS].concat(), self.progress)?;
+        let addons = node.split_off(PROGRAMS.len());
+        Ok(Programs { node, addons })
+    }
+
+    fn make(&self, programs: &Programs) -> Result<()> {
+        let (subnet, guard) = Subnet::choose()?;
         self.layout.create()?;
-        for program in programs {
+        for program in &programs.node {
             place(program, &self.layout.path("bin"))?;
         }
         services::write(&self.layout, &self.name, subnet)?;
@@ -175,8 +229,9 @@ impl Node {
         let names = sandbox::Names { node: &self.name, address: &node, gateway: &subnet.host() };
         let init = sandbox::start(&self.layout, &names)?;
         network::connect(&self.name, subnet, init)?;
+        drop(guard);
 
-        let images = addons::images(addons)?;
+        let images = addons::images(&programs.addons)?;
         thread::scope(|scope| {
             let importing = scope.spawn(|| Runtime::connect(&self.layout)?.import(&images));
             self.wait_for_api()?;
@@ -218,7 +273,8 @@ impl Node {
         self.progress.say(format!("{node} is ready"));
         for deployment in ["coredns", "local-path-provisioner", "metrics-server"] {
             let deployment = format!("deployment/{deployment}");
-            self.kubectl(["rollout", "status", "--namespace=kube-system", "--timeout=2m", &deployment])?;
+            self.kubectl(["rollout", "status", "--namespace=kube-system", "--timeout=2m", &deployment])
+                .with_context(|| format!("{deployment} -n kube-system is not ready"))?;
         }
         let metrics = "apiservice/v1beta1.metrics.k8s.io";
         self.kubectl(["wait", "--for=condition=Available", metrics, "--timeout=60s"])?;
@@ -230,10 +286,11 @@ impl Node {
 
     /// Adds the context to the user's client configuration. What is to be undone is written down first.
     fn tell_user(&self, address: &str) -> Result<()> {
-        let config = UserConfig::find()?;
+        let kubectl = self.layout.path("bin/kubectl");
+        let config = UserConfig::find(&kubectl)?;
         fs::write(self.layout.path("user-config.json"), serde_json::to_vec(&config)?)?;
         let server = format!("https://{address}:{}", services::API_PORT);
-        config.add(&self.layout.path("bin/kubectl"), &self.name, &server, &self.layout.path("pki"))
+        config.add(&kubectl, &self.name, &server, &self.layout.path("pki"))
     }
 
     fn is_ready(&self) -> bool {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use include_dir::{Dir, include_dir};
+use include_dir::{Dir, File, include_dir};
 use sha2::{Digest as _, Sha256};
 
 use crate::Progress;
@@ -26,6 +26,7 @@ pub enum Tool {
     CoreDns,
     LocalPathProvisioner,
     MetricsServer,
+    StandIn,
 }
 
 /// A Go module under `go/`, and what one build of it gives.
@@ -43,7 +44,7 @@ pub(crate) struct Module {
 }
 
 /// Every version that a cluster is made of, but for Debian's own packages.
-const MODULES: [Module; 7] = [
+const MODULES: [Module; 8] = [
     Module {
         folder: "kubernetes",
         version: "v1.37.2",
@@ -112,14 +113,24 @@ const MODULES: [Module; 7] = [
         stamp: &[],
         seconds: 120,
     },
+    // Our own, which takes the place of images that no registry serves.
+    Module {
+        folder: "standin",
+        version: "v1",
+        package: ".",
+        programs: &["standin"],
+        stamp: &[],
+        seconds: 30,
+    },
 ];
 
 /// The modules' sources travel in the binary, so that it builds the same things wherever it stands.
 static SOURCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/go");
+static STAND_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/standin");
 
 impl Tool {
     /// Every tool there is.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::KubeApiserver,
         Self::KubeControllerManager,
         Self::KubeScheduler,
@@ -132,6 +143,7 @@ impl Tool {
         Self::CoreDns,
         Self::LocalPathProvisioner,
         Self::MetricsServer,
+        Self::StandIn,
     ];
 
     /// The name by which `devcluster tool` knows it.
@@ -150,6 +162,7 @@ impl Tool {
             Self::CoreDns => "coredns",
             Self::LocalPathProvisioner => "local-path-provisioner",
             Self::MetricsServer => "metrics-server",
+            Self::StandIn => "standin",
         }
     }
 
@@ -204,15 +217,19 @@ pub fn tools(wanted: &[Tool], progress: Progress) -> Result<Vec<PathBuf>> {
     Ok(wanted.iter().map(|tool| cache.entry(tool.module()).join("bin").join(tool.program())).collect())
 }
 
-/// The Go sources of a module.
-pub(crate) fn sources(module: &Module) -> &'static Dir<'static> {
-    SOURCES.get_dir(module.folder).expect("every module in the table has its folder")
+/// The files that a module is built from.
+pub(crate) fn sources(module: &Module) -> impl Iterator<Item = &'static File<'static>> {
+    let folder = match module.folder {
+        "standin" => &STAND_IN,
+        other => SOURCES.get_dir(other).expect("every module in the table has its folder"),
+    };
+    folder.files().filter(|file| !file.path().to_string_lossy().ends_with("_test.go"))
 }
 
 /// Names the sources and the way they are built, so that a change to either makes an entry anew.
 pub(crate) fn digest(module: &Module) -> String {
     let mut hash = Sha256::new();
-    for file in sources(module).files() {
+    for file in sources(module) {
         hash.update(file.path().as_os_str().as_encoded_bytes());
         hash.update(file.contents());
     }
@@ -237,9 +254,8 @@ mod tests {
 
     #[test]
     fn table_and_go_mod_name_the_same_version() {
-        for module in &MODULES {
+        for module in MODULES.iter().filter(|module| module.folder != "standin") {
             let text = sources(module)
-                .files()
                 .find(|file| file.path().ends_with("go.mod"))
                 .and_then(include_dir::File::contents_utf8)
                 .expect("a module has a go.mod");

@@ -68,7 +68,7 @@ pub(crate) fn archive(images: &[Image], path: &Path) -> Result<Vec<String>> {
         append(&mut archive, &format!("{digest}.json"), config.as_bytes())?;
         manifest.push(json!({
             "Config": format!("{digest}.json"),
-            "RepoTags": [image.reference],
+            "RepoTags": [tag(&image.reference)],
             "Layers": [format!("{layer}.tar")],
         }));
         digests.push(digest);
@@ -76,6 +76,11 @@ pub(crate) fn archive(images: &[Image], path: &Path) -> Result<Vec<String>> {
     append(&mut archive, "manifest.json", Value::from(manifest).to_string().as_bytes())?;
     archive.into_inner()?.flush()?;
     Ok(digests)
+}
+
+/// The name under which an archive can hold an image: one by digest needs a tag in its place.
+pub(crate) fn tag(reference: &str) -> String {
+    reference.split_once('@').map_or_else(|| reference.to_owned(), |(name, _)| format!("{name}:by-digest"))
 }
 
 fn write_layer(layer: &Layer, to: &mut impl Write) -> Result<()> {

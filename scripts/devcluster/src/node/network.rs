@@ -1,6 +1,7 @@
 //! The link between a node and its host: a pair of interfaces and a network that nothing else here uses.
 //! The host's end goes with the node's; no route, rule or setting of the host is touched.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
@@ -9,18 +10,22 @@ use rustix::process::Pid;
 
 use crate::process::run;
 
+const GUARD: &str = "/var/lib";
+
 /// The network of one node: `10.99.N.0/24`, the host at .1, the node at .2.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subnet(u8);
 
 impl Subnet {
-    /// Chooses one of which no interface of the host has an address.
-    pub(crate) fn choose() -> Result<Self> {
+    /// Chooses one of which no interface of the host has an address, and keeps others from choosing until it is
+    /// [connected](connect) and the guard is dropped.
+    pub(crate) fn choose() -> Result<(Self, File)> {
+        // A lock on a folder that is always there leaves nothing behind.
+        let guard = File::open(GUARD)?;
+        guard.lock()?;
         let taken = run(Command::new("ip").args(["-4", "-oneline", "address", "show"]))?;
-        (0..=u8::MAX)
-            .map(Self)
-            .find(|subnet| !taken.contains(&format!(" {}/", subnet.host())))
-            .context("every network of 10.99.0.0/16 is in use")
+        let free = (0..=u8::MAX).map(Self).find(|subnet| !taken.contains(&format!(" {}/", subnet.host())));
+        Ok((free.context("every network of 10.99.0.0/16 is in use")?, guard))
     }
 
     pub(crate) fn host(self) -> String {

@@ -1,6 +1,7 @@
 //! The node's containerd, spoken to through `ctr`: which images it has, and giving it more.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -12,10 +13,14 @@ use anyhow::{Result, bail};
 
 use crate::node::images::{self, Image};
 use crate::node::layout::Layout;
+use crate::node::reference::Reference;
 use crate::process::{last_lines, run};
 
 const PAUSE: Duration = Duration::from_millis(20);
 const START_DEADLINE: Duration = Duration::from_mins(1);
+
+/// A slow line may need minutes for a large image; a registry that stops answering must not hold the run for ever.
+const PULL_SECONDS: u32 = 600;
 
 /// A node's containerd.
 pub(crate) struct Runtime<'a> {
@@ -59,14 +64,27 @@ impl<'a> Runtime<'a> {
             return Ok(Vec::new());
         }
         run(self.ctr().args(["images", "import"]).arg(&archive))?;
+        for image in images {
+            let tag = images::tag(&image.reference);
+            if tag != image.reference {
+                run(self.ctr().args(["images", "tag", "--force", &tag, &image.reference]))?;
+            }
+        }
         imported.extend(new.iter().map(|(image, digest)| (image.reference.clone(), (*digest).clone())));
-        fs::write(self.record(), serde_json::to_vec_pretty(&imported)?)?;
+        self.remember(&imported)?;
         Ok(new.into_iter().map(|(image, _)| image.reference.clone()).collect())
     }
 
-    /// Pulls an image from its registry.
-    pub(crate) fn pull(&self, reference: &str) -> Result<()> {
-        run(self.ctr().args(["images", "pull", reference])).map(drop)
+    /// Pulls an image from its registry. `ctr` does so from where it runs, which is the host.
+    pub(crate) fn pull(&self, reference: &Reference) -> Result<()> {
+        let mut pull = Command::new("timeout");
+        pull.arg(PULL_SECONDS.to_string()).arg("ctr").args(self.options());
+        run(pull.args(["images", "pull"]).arg(reference.to_string())).map(drop)?;
+        let mut imported = self.imported();
+        if imported.remove(&reference.to_string()).is_some() {
+            self.remember(&imported)?;
+        }
+        Ok(())
     }
 
     /// The images that were made here, each with its digest.
@@ -75,13 +93,21 @@ impl<'a> Runtime<'a> {
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
+    fn remember(&self, imported: &BTreeMap<String, String>) -> Result<()> {
+        Ok(fs::write(self.record(), serde_json::to_vec_pretty(imported)?)?)
+    }
+
     fn record(&self) -> PathBuf {
         self.layout.path("images.json")
     }
 
     fn ctr(&self) -> Command {
         let mut command = Command::new("ctr");
-        command.arg("--address").arg(self.layout.socket()).args(["--namespace", "k8s.io"]);
+        command.args(self.options());
         command
+    }
+
+    fn options(&self) -> [OsString; 4] {
+        ["--address".into(), self.layout.socket().into(), "--namespace".into(), "k8s.io".into()]
     }
 }
