@@ -117,6 +117,14 @@ impl Bench {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Applies a manifest with kubectl.
+    pub(crate) fn apply(&self, manifest: &str, more: &[&str]) {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), manifest).expect("written");
+        let file = file.path().to_str().expect("a path");
+        self.kubectl(["apply", "-f", file].iter().chain(more));
+    }
+
     /// One field of an object, by JSON path.
     pub(crate) fn field(&self, object: &str, path: &str) -> String {
         let mut arguments = vec!["get"];
