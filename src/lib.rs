@@ -13,6 +13,7 @@ pub mod live;
 pub mod manifest;
 pub mod object;
 pub mod plan;
+pub mod report;
 pub mod secret;
 pub mod stack;
 pub mod status;
