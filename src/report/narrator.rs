@@ -125,7 +125,7 @@ impl Narrator {
         }
         let mut lines = self.opening();
         lines.extend(activities.into_iter().map(|Activity { step, began_ms, what }| {
-            let what = if what.is_empty() { "still at it".to_owned() } else { format!("still {what}") };
+            let what = if what.is_empty() { "still running".to_owned() } else { format!("still: {what}") };
             let line = if step.is_empty() { Line::new(what) } else { Line::of(&step, what) };
             Line { at_ms: now_ms, took_ms: Some(now_ms.saturating_sub(began_ms)), ..line }
         }));
@@ -178,18 +178,14 @@ impl Narrator {
                     ReleaseAction::Install | ReleaseAction::Uninstall => Weight::Change,
                     ReleaseAction::Upgrade | ReleaseAction::Rollback => Weight::Notable,
                 };
-                let what = phrases::action(*action);
-                let text = match step {
-                    Some(step) if step == release => format!("helm: {what} ({why})"),
-                    _ => format!("helm: {what} {release} ({why})"),
-                };
-                Line::maybe_of(step.as_deref(), text).weighing(weight)
+                let what = phrases::release_starts(*action, release, step.as_deref());
+                Line::maybe_of(step.as_deref(), format!("{what} ({why})")).weighing(weight)
             }
             Kind::ReleaseChanged { step, release, change, revision, .. } => {
                 let unchanged = *change == Change::Unchanged;
                 self.releases_unchanged += u32::from(unchanged);
                 let revision = revision.map(|revision| format!(", revision {revision}"));
-                let text = format!("release {release} {}", phrases::change(*change));
+                let text = phrases::release_changed(*change, release, step.as_deref());
                 Line::maybe_of(step.as_deref(), text + revision.as_deref().unwrap_or(""))
                     .weighing(if unchanged { Weight::Detail } else { Weight::Change })
             }
@@ -224,10 +220,10 @@ impl Narrator {
             Kind::Warning { message } => {
                 Line::new(format!("{} {message}", self.paint.attention("warning:"))).marked(Mark::Attention)
             }
-            Kind::Stopping { signal } => {
-                Line::new(format!("{signal}: stopping; what has begun comes to a clean end first"))
-                    .marked(Mark::Attention)
-            }
+            Kind::Stopping { signal } => Line::new(format!(
+                "{signal}: stopping once what has begun is at a clean end; again stops at once"
+            ))
+            .marked(Mark::Attention),
             Kind::RunFinished { exit_code, tally, took_ms, notes, .. } => {
                 self.closing(*exit_code, *tally, *took_ms, notes)
             }

@@ -63,14 +63,21 @@ pub(super) fn change(change: Change) -> &'static str {
     }
 }
 
-/// What helm is doing.
-pub(super) fn action(action: ReleaseAction) -> &'static str {
-    match action {
+/// What helm does; a release is named where its step does not bear the name.
+pub(super) fn release_starts(action: ReleaseAction, release: &str, step: Option<&str>) -> String {
+    let what = match action {
         ReleaseAction::Install => "installing",
         ReleaseAction::Upgrade => "upgrading",
         ReleaseAction::Rollback => "rolling back",
         ReleaseAction::Uninstall => "uninstalling",
-    }
+    };
+    if step == Some(release) { format!("helm: {what}") } else { format!("helm: {what} {release}") }
+}
+
+/// What became of a release, named as above.
+pub(super) fn release_changed(change: Change, release: &str, step: Option<&str>) -> String {
+    let what = self::change(change);
+    if step == Some(release) { format!("release {what}") } else { format!("release {release} {what}") }
 }
 
 /// A status and what is missing: `failed: …`; for an object on its way just what is missing.

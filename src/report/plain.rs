@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::narrator::{Line, Narrator, Weight};
+use super::narrator::{Line, Mark, Narrator, Weight};
 use super::phrases;
 use super::printer::Printer;
 use super::running::Running;
@@ -49,6 +49,9 @@ impl Plain {
         let mut text = format!("{:>7}  ", seconds(line.at_ms));
         if let Some(step) = &line.step {
             let _ = write!(text, "{step:<column$}  ", column = self.narrator.column());
+        }
+        if line.mark == Mark::Good {
+            text += "ready: ";
         }
         text += &line.text;
         if let Some(took) = line.took_ms {

@@ -60,11 +60,11 @@ impl Running {
                 self.doing(event, step.as_deref(), what);
             }
             Kind::ReleaseStarted { step, release, action, .. } => {
-                let what = format!("helm: {} {release}", phrases::action(*action));
+                let what = phrases::release_starts(*action, release, step.as_deref());
                 self.doing(event, step.as_deref(), what);
             }
             Kind::ReleaseChanged { step, release, change, .. } => {
-                let what = format!("release {release} {}", phrases::change(*change));
+                let what = phrases::release_changed(*change, release, step.as_deref());
                 self.doing(event, step.as_deref(), what);
             }
             Kind::ObjectStatus { step, object, status, message } => {
