@@ -38,7 +38,10 @@ impl Scene {
     pub(crate) fn new(name: &'static str, manifests: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let scene = Self { bench: Bench::new(&CLUSTER.kubeconfig()), folder, namespace: name };
-        scene.write("stack.yaml", &format!("name: {name}\nnamespace: {name}\nsteps:\n  - {{name: main, manifests: [main.yaml]}}\n"));
+        scene.write(
+            "stack.yaml",
+            &format!("name: {name}\nnamespace: {name}\nsteps:\n  - {{name: main, manifests: [main.yaml]}}\n"),
+        );
         scene.write("main.yaml", manifests);
         scene
     }

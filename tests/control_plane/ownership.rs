@@ -11,7 +11,11 @@ fn an_object_that_was_there_is_refused_and_left_alone() {
     assert_eq!(ran.code, 4, "{}", ran.stderr);
     assert_says(&ran, &["configmap/theirs -n foreign (no mark of an owner)", "hint: "]);
     assert_eq!(scene.field("configmap/theirs", ".data.key"), "theirs");
-    assert_eq!(scene.kubectl(&["get", "configmap", "--ignore-not-found", "new", "bootstrap-foreign"]), "", "nothing was made");
+    assert_eq!(
+        scene.kubectl(&["get", "configmap", "--ignore-not-found", "new", "bootstrap-foreign"]),
+        "",
+        "nothing was made"
+    );
 }
 
 #[test]
@@ -31,7 +35,14 @@ fn a_field_that_another_program_applies_is_a_conflict() {
 fn a_field_that_a_person_changed_is_taken_back_and_said() {
     let scene = Scene::new("drift", &config_map("edited", "ours"));
     scene.succeed("up", &[]);
-    scene.kubectl(&["patch", "configmap", "edited", "--type=merge", "-p", r#"{"data": {"key": "theirs", "other": "kept"}}"#]);
+    scene.kubectl(&[
+        "patch",
+        "configmap",
+        "edited",
+        "--type=merge",
+        "-p",
+        r#"{"data": {"key": "theirs", "other": "kept"}}"#,
+    ]);
     let ran = scene.succeed("up", &[]);
     assert_says(&ran, &["configmap/edited -n drift", "data.key theirs → ours (kubectl-patch"]);
     assert_eq!(scene.field("configmap/edited", ".data.key"), "ours");
@@ -40,7 +51,8 @@ fn a_field_that_a_person_changed_is_taken_back_and_said() {
 
 #[test]
 fn a_field_that_the_stack_gave_up_goes_away() {
-    let scene = Scene::new("fields", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: x, b: y}\n");
+    let scene =
+        Scene::new("fields", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: x, b: y}\n");
     scene.succeed("up", &[]);
     scene.write("main.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: x}\n");
     let ran = scene.succeed("up", &[]);

@@ -65,7 +65,10 @@ fn a_user_without_rights() {
 #[test]
 fn a_broken_stack() {
     let scene = Scene::new("refused", &config_map("one", "a"));
-    scene.write("stack.yaml", "name: refused\nnamespace: refused\nsteps:\n  - {name: a, manifest: [main.yaml]}\n");
+    scene.write(
+        "stack.yaml",
+        "name: refused\nnamespace: refused\nsteps:\n  - {name: a, manifest: [main.yaml]}\n",
+    );
     let ran = scene.run("up", &[]);
     assert_eq!(ran.code, 2, "{}", ran.stderr);
     assert_says(&ran, &["error: stack.yaml:4:", "unknown field", "manifests"]);
@@ -87,9 +90,14 @@ fn a_missing_helm() {
         "name: helmless\nnamespace: helmless\nsteps:\n  - {name: a, helm: {release: r, chart: 'oci://nowhere/c', version: 1.0.0}}\n",
     );
     let stack = scene.folder().to_str().expect("a path").to_owned();
-    let output = scene.bench.command(&["up", "--stack", &stack]).env("PATH", "/nowhere").output().expect("started");
+    let output =
+        scene.bench.command(&["up", "--stack", &stack]).env("PATH", "/nowhere").output().expect("started");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("helm is missing") && said.contains("https://helm.sh"), "{said}");
-    assert_eq!(scene.bench.kubectl(["get", "namespace", "--ignore-not-found", "helmless"]), "", "nothing was changed");
+    assert_eq!(
+        scene.bench.kubectl(["get", "namespace", "--ignore-not-found", "helmless"]),
+        "",
+        "nothing was changed"
+    );
 }

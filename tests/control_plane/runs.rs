@@ -20,7 +20,13 @@ fn members_can_be_listed_by_the_label_of_the_set() {
     let scene = Scene::new("members", &(config_map("one", "a") + &config_map("two", "b")));
     scene.succeed("up", &[]);
     let id = scene.field("configmap/bootstrap-members", ".metadata.labels.applyset\\.kubernetes\\.io/id");
-    let members = scene.kubectl(&["get", "configmaps", "-o=name", "-l", &format!("applyset.kubernetes.io/part-of={id}")]);
+    let members = scene.kubectl(&[
+        "get",
+        "configmaps",
+        "-o=name",
+        "-l",
+        &format!("applyset.kubernetes.io/part-of={id}"),
+    ]);
     assert_eq!(members, "configmap/one\nconfigmap/two\n");
     let kinds = ".metadata.annotations.applyset\\.kubernetes\\.io/contains-group-kinds";
     assert_eq!(scene.field("configmap/bootstrap-members", kinds), "ConfigMap");
@@ -73,7 +79,10 @@ fn down_reads_the_inventory_and_not_the_stack() {
     scene.kubectl(&["create", "configmap", "users-own"]);
     let ran = scene.succeed("down", &[]);
     assert_says(&ran, &["configmap/users-own -n leaving is in it"]);
-    assert_eq!(scene.kubectl(&["get", "configmaps", "-o=name", "--field-selector=metadata.name!=kube-root-ca.crt"]), "configmap/users-own\n");
+    assert_eq!(
+        scene.kubectl(&["get", "configmaps", "-o=name", "--field-selector=metadata.name!=kube-root-ca.crt"]),
+        "configmap/users-own\n"
+    );
 }
 
 #[test]
@@ -97,7 +106,16 @@ fn a_lease_that_is_renewed_is_respected() {
     // The other run renews: at its first sign of life this one ends.
     for renewal in 0..60 {
         let patch = format!(r#"{{"spec": {{"renewTime": "2026-01-01T00:00:{renewal:02}.000000Z"}}}}"#);
-        scene.bench.kubectl(["patch", "lease", "bootstrap-busy", "-n", "kube-system", "--type=merge", "-p", &patch]);
+        scene.bench.kubectl([
+            "patch",
+            "lease",
+            "bootstrap-busy",
+            "-n",
+            "kube-system",
+            "--type=merge",
+            "-p",
+            &patch,
+        ]);
         if began.elapsed() > Duration::from_secs(2) {
             break;
         }
@@ -106,7 +124,11 @@ fn a_lease_that_is_renewed_is_respected() {
     assert_eq!(ran.code, 4, "{}", ran.stderr);
     assert_says(&ran, &["another run works on this stack: somebody", "--wait-lock"]);
     assert!(ran.took < Duration::from_secs(10), "{:?}", ran.took);
-    assert_eq!(scene.bench.kubectl(["get", "namespace", "--ignore-not-found", "busy"]), "", "nothing was changed");
+    assert_eq!(
+        scene.bench.kubectl(["get", "namespace", "--ignore-not-found", "busy"]),
+        "",
+        "nothing was changed"
+    );
 }
 
 fn lease(stack: &str, holder: &str) -> String {
