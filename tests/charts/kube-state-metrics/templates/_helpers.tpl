@@ -1,5 +1,9 @@
 {{- define "fullname" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name }}{{ else }}{{ .Release.Name }}-{{ .Chart.Name }}{{ end }}
+{{- if contains .Chart.Name .Release.Name -}}
+{{ .Release.Name }}
+{{- else -}}
+{{ .Release.Name }}-{{ .Chart.Name }}
+{{- end }}
 {{- end }}
 
 {{- define "selectorLabels" -}}
