@@ -22,7 +22,7 @@ const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/monitoring/deployments";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/monitoring/endpointslices";
 
 /// Long enough to be reached only where the clock is paused, and shorter than a watch is left idle.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// A run under test.
 struct Run {
@@ -218,6 +218,17 @@ async fn a_service_waits_for_the_endpoints_of_the_workload_beside_it() {
     let waiting = run.until_current(vec![seen(&service), seen(&deployment("grafana", 5, 1))]);
     run.server.list(SLICES).await.with(&[slice(false, "5")]);
     run.server.watch(SLICES).await.send("MODIFIED", &slice(true, "6"));
+    waiting.await.expect("no panic").expect("current");
+}
+
+#[tokio::test]
+async fn what_a_later_list_does_not_hold_is_said_to_be_gone_and_may_come_back() {
+    let mut run = Run::start();
+    let waiting = run.until_current(vec![seen(&deployment("grafana", 5, 0))]);
+    let watch = run.deployments(&[]).await;
+    assert_eq!(run.hear().await, "grafana InProgress 0 of 1 replicas ready");
+    assert_eq!(run.hear().await, "grafana NotFound not there");
+    watch.send("ADDED", &deployment("grafana", 9, 1));
     waiting.await.expect("no panic").expect("current");
 }
 

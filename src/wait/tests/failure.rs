@@ -173,7 +173,7 @@ async fn a_rollout_that_still_pulls_an_image_has_not_failed() {
             Some("replicasets") => {
                 asked.with(&[json!({"metadata": {"name": "s", "uid": "set", "ownerReferences": [
                     {"apiVersion": "apps/v1", "kind": "Deployment", "name": "grafana", "uid": "grafana"},
-                ]}})])
+                ]}})]);
             }
             _ => asked.with(&[json!({
                 "metadata": {"name": "e"},
