@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::spawn;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::server::{Server, Watching};
@@ -63,7 +63,8 @@ impl Run {
     /// The next thing that is said of an object.
     async fn hear(&mut self) -> String {
         loop {
-            let event = self.events.recv().await.expect("the waiter is still there");
+            let event = timeout(LONG, self.events.recv()).await.expect("word in time");
+            let event = event.expect("the waiter is still there");
             if let Kind::ObjectStatus { object, status, message, .. } = event.kind {
                 return format!("{} {status:?} {message}", object.name);
             }
@@ -221,7 +222,7 @@ async fn a_service_waits_for_the_endpoints_of_the_workload_beside_it() {
     waiting.await.expect("no panic").expect("current");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_a_later_list_does_not_hold_is_said_to_be_gone_and_may_come_back() {
     let mut run = Run::start();
     let waiting = run.until_current(vec![seen(&deployment("grafana", 5, 0))]);
