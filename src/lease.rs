@@ -39,7 +39,7 @@ pub struct Held {
 }
 
 /// Takes the lease of a stack. Where another run holds it: ends with exit 4 as soon as that one renews it, waits for it
-/// with `wait`, and takes over when it has not been renewed for [`DURATION`] by our own clock, or at once when it was a
+/// with `wait`, and takes over when it has not been renewed for 15 s by our own clock, or at once when it was a
 /// process of this machine that is no more.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::World;
 
 /// How long another run may take to take a lease over that was left behind, and then to finish.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) fn second_run_is_refused(world: &World) {
     world.clean();

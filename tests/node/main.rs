@@ -50,6 +50,7 @@ const SCENARIOS: &[Scenario] = &[
     ("the_password_is_nowhere_to_be_seen", secrecy::password_is_nowhere),
 ];
 
+#[expect(clippy::print_stderr, reason = "a test that did not run is to be seen")]
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);

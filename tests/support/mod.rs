@@ -1,4 +1,5 @@
 //! What the tests on a real API server share: running the command, and keeping all that it says.
+#![expect(dead_code, reason = "no test target needs all of it")]
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
