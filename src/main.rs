@@ -1,2 +1,7 @@
 //! The `bootstrap` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(bootstrap::commands::run(std::env::args_os()))
+}

@@ -56,11 +56,7 @@ impl Cache {
             let started = Instant::now();
             progress.say(format!("building {} {} …", module.folder, module.version));
             self.build(module)?;
-            progress.say(format!(
-                "built {} in {} s",
-                module.folder,
-                started.elapsed().as_secs()
-            ));
+            progress.say(format!("built {} in {} s", module.folder, started.elapsed().as_secs()));
         }
         // Gigabytes that nothing needs once the programs are stored. Whoever builds holds the lock.
         drop(fs::remove_dir_all(self.build_cache()));
@@ -79,27 +75,19 @@ impl Cache {
     }
 
     fn build(&self, module: &Module) -> Result<()> {
-        let work = tempfile::Builder::new()
-            .prefix(".build-")
-            .tempdir_in(&self.root)?;
+        let work = tempfile::Builder::new().prefix(".build-").tempdir_in(&self.root)?;
         let (source, stored) = (work.path().join("source"), work.path().join("entry"));
         let bin = stored.join("bin");
         fs::create_dir_all(&source)?;
         fs::create_dir_all(&bin)?;
         for file in sources(module) {
-            fs::write(
-                source.join(file.path().file_name().unwrap_or_default()),
-                file.contents(),
-            )?;
+            fs::write(source.join(file.path().file_name().unwrap_or_default()), file.contents())?;
         }
         self.go_build(module, &source, &bin.join(module.programs[0]))?;
         for alias in &module.programs[1..] {
             std::os::unix::fs::symlink(module.programs[0], bin.join(alias))?;
         }
-        fs::write(
-            stored.join("entry.json"),
-            serde_json::to_vec_pretty(&measure(module, &bin)?)?,
-        )?;
+        fs::write(stored.join("entry.json"), serde_json::to_vec_pretty(&measure(module, &bin)?)?)?;
         let place = self.entry(module);
         if place.exists() {
             fs::rename(&place, work.path().join("replaced"))?;
@@ -110,29 +98,20 @@ impl Cache {
     fn go_build(&self, module: &Module, source: &Path, output: &Path) -> Result<()> {
         let stamps: Vec<_> = module.stamp.iter().map(|stamp| format!("-X {stamp}")).collect();
         let mut go = Command::new("go");
-        go.args([
-            "build",
-            "-trimpath",
-            "-buildvcs=false",
-            "-mod=readonly",
-            "-ldflags",
-        ])
-        .arg(format!("-s -w {}", stamps.join(" ")))
-        .arg("-o")
-        .arg(output)
-        .arg(module.package)
-        .current_dir(source)
-        .env("CGO_ENABLED", "0")
-        .env("GOFLAGS", "")
-        .env("GOWORK", "off")
-        .env("GOCACHE", self.build_cache());
+        go.args(["build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags"])
+            .arg(format!("-s -w {}", stamps.join(" ")))
+            .arg("-o")
+            .arg(output)
+            .arg(module.package)
+            .current_dir(source)
+            .env("CGO_ENABLED", "0")
+            .env("GOFLAGS", "")
+            .env("GOWORK", "off")
+            .env("GOCACHE", self.build_cache());
         match process::run(&mut go) {
             Ok(_) => Ok(()),
             Err(error) if is_not_found(&error) => {
-                bail!(
-                    "failed to build {}: the command go is missing (Go 1.26 or newer)",
-                    module.folder
-                )
+                bail!("failed to build {}: the command go is missing (Go 1.26 or newer)", module.folder)
             }
             Err(error) => Err(error.context(format!("failed to build {} {}", module.folder, module.version))),
         }
@@ -172,10 +151,7 @@ fn measure(module: &Module, bin: &Path) -> Result<Entry> {
         .iter()
         .map(|program| Ok(((*program).to_owned(), fs::metadata(bin.join(program))?.len())))
         .collect::<Result<_>>()?;
-    Ok(Entry {
-        sources: digest(module),
-        sizes,
-    })
+    Ok(Entry { sources: digest(module), sizes })
 }
 
 /// `DEVCLUSTER_CACHE`, or the user's cache folder.

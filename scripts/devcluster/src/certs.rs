@@ -26,21 +26,13 @@ impl<'a> Identity<'a> {
     /// The member of a group.
     #[must_use]
     pub fn in_group(user: &'a str, group: &'a str) -> Self {
-        Self {
-            user,
-            group: Some(group),
-            expired: false,
-        }
+        Self { user, group: Some(group), expired: false }
     }
 
     /// A user without any group but `system:authenticated`.
     #[must_use]
     pub fn user(user: &'a str) -> Self {
-        Self {
-            user,
-            group: None,
-            expired: false,
-        }
+        Self { user, group: None, expired: false }
     }
 
     /// The cluster's administrator.
@@ -69,18 +61,11 @@ impl Pki {
         fs::create_dir_all(folder)?;
         let (authority, issuer) = authority("devcluster")?;
         let (front_authority, front_issuer) = authority_of_the_front_proxy()?;
-        let pki = Self {
-            folder: folder.to_owned(),
-            issuer,
-            authority,
-        };
+        let pki = Self { folder: folder.to_owned(), issuer, authority };
         fs::write(pki.file("ca.crt"), &pki.authority)?;
         write_secret(&pki.file("ca.key"), &pki.issuer.key().serialize_pem())?;
         fs::write(pki.file("front-proxy-ca.crt"), front_authority)?;
-        pki.store(
-            "front-proxy-client",
-            &client(&front_issuer, &Identity::user("front-proxy-client"))?,
-        )?;
+        pki.store("front-proxy-client", &client(&front_issuer, &Identity::user("front-proxy-client"))?)?;
         pki.store("apiserver", &pki.server(names)?)?;
         pki.store(
             "apiserver-kubelet-client",
@@ -105,10 +90,7 @@ impl Pki {
     /// Signs a server certificate for host names and addresses.
     pub(crate) fn server(&self, names: &[&str]) -> Result<Pair> {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = leaf(
-            CertificateParams::new(names)?,
-            ExtendedKeyUsagePurpose::ServerAuth,
-        );
+        let mut params = leaf(CertificateParams::new(names)?, ExtendedKeyUsagePurpose::ServerAuth);
         params.distinguished_name.push(DnType::CommonName, "devcluster");
         sign(&params, &self.issuer)
     }
@@ -171,8 +153,5 @@ fn leaf(mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Certif
 fn sign(params: &CertificateParams, issuer: &Issuer<'_, KeyPair>) -> Result<Pair> {
     let key = KeyPair::generate()?;
     let certificate = params.clone().signed_by(&key, issuer)?;
-    Ok(Pair {
-        certificate: certificate.pem(),
-        key: key.serialize_pem(),
-    })
+    Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
 }

@@ -98,17 +98,8 @@ impl Command {
             Self::Prepare => Node::new(Node::NAME, Path::new(Node::STATE), Progress::stderr())?.prepare(),
             Self::Down { place } => place.node()?.down(),
             Self::Status { place } => status(&place),
-            Self::Load {
-                place,
-                images,
-                stack,
-                stand_ins,
-            } => {
-                let source = if stand_ins {
-                    Source::StandIn
-                } else {
-                    Source::default()
-                };
+            Self::Load { place, images, stack, stand_ins } => {
+                let source = if stand_ins { Source::StandIn } else { Source::default() };
                 match stack {
                     Some(folder) => place.node()?.load_stack(&folder, source),
                     None => place.node()?.load(&images, source),
@@ -129,20 +120,14 @@ fn status(place: &Place) -> Result<()> {
 }
 
 fn parse_tool(name: &str) -> Result<Tool, String> {
-    Tool::ALL
-        .into_iter()
-        .find(|tool| tool.name() == name)
-        .ok_or_else(|| {
-            let names: Vec<_> = Tool::ALL.iter().map(|tool| tool.name()).collect();
-            format!("known are {}", names.join(", "))
-        })
+    Tool::ALL.into_iter().find(|tool| tool.name() == name).ok_or_else(|| {
+        let names: Vec<_> = Tool::ALL.iter().map(|tool| tool.name()).collect();
+        format!("known are {}", names.join(", "))
+    })
 }
 
 fn control_plane(controllers: bool) -> Result<()> {
-    let plane = ControlPlane::start_with(&Options {
-        controllers,
-        ..Options::default()
-    })?;
+    let plane = ControlPlane::start_with(&Options { controllers, ..Options::default() })?;
     print(&plane.kubeconfig().display().to_string())?;
     loop {
         // A signal ends this process, and its watchdog the rest.

@@ -100,20 +100,12 @@ impl ControlPlane {
         };
         let folder = tempfile::Builder::new().prefix("devcluster-").tempdir()?;
         let mut group = Group::start(folder.path())?;
-        let pki = Pki::create(
-            &folder.path().join("pki"),
-            &["127.0.0.1", "localhost", "kubernetes.default.svc"],
-        )?;
+        let pki =
+            Pki::create(&folder.path().join("pki"), &["127.0.0.1", "localhost", "kubernetes.default.svc"])?;
         let port = free_port()?;
 
-        let store = Etcd {
-            folder: folder.path(),
-        };
-        group.spawn(
-            "etcd",
-            Command::new(etcd).args(store.arguments()),
-            &folder.path().join("etcd.log"),
-        )?;
+        let store = Etcd { folder: folder.path() };
+        group.spawn("etcd", Command::new(etcd).args(store.arguments()), &folder.path().join("etcd.log"))?;
         let audit_policy = folder.path().join("audit-policy.yaml");
         fs::write(&audit_policy, components::AUDIT_POLICY)?;
         let server = ApiServer {
@@ -126,20 +118,9 @@ impl ControlPlane {
             audit_policy,
         };
         let log = folder.path().join("kube-apiserver.log");
-        group.spawn(
-            "kube-apiserver",
-            Command::new(api_server).args(server.arguments()),
-            &log,
-        )?;
+        group.spawn("kube-apiserver", Command::new(api_server).args(server.arguments()), &log)?;
 
-        let mut plane = Self {
-            group,
-            folder,
-            pki,
-            options,
-            port,
-            kubectl: kubectl.clone(),
-        };
+        let mut plane = Self { group, folder, pki, options, port, kubectl: kubectl.clone() };
         let admin = plane.kubeconfig_for(&Identity::admin())?;
         fs::rename(admin, plane.kubeconfig())?;
         plane.wait_until_ready()?;
@@ -161,17 +142,10 @@ impl ControlPlane {
     /// When the file cannot be written.
     pub fn kubeconfig_for(&self, identity: &Identity<'_>) -> Result<PathBuf> {
         let client = self.pki.client(identity)?;
-        let text = kubeconfig::render(
-            &self.options.context,
-            &self.server_url(),
-            &self.pki.authority,
-            &client,
-        );
+        let text =
+            kubeconfig::render(&self.options.context, &self.server_url(), &self.pki.authority, &client);
         let validity = if identity.expired { "-expired" } else { "" };
-        let path = self
-            .folder
-            .path()
-            .join(format!("kubeconfig-{}{validity}", identity.user));
+        let path = self.folder.path().join(format!("kubeconfig-{}{validity}", identity.user));
         certs::write_secret(&path, &text)?;
         Ok(path)
     }
@@ -206,9 +180,7 @@ impl ControlPlane {
     pub fn stop(self) -> Result<()> {
         drop(self.group);
         let path = self.folder.path().to_owned();
-        self.folder
-            .close()
-            .with_context(|| format!("failed to remove {}", path.display()))
+        self.folder.close().with_context(|| format!("failed to remove {}", path.display()))
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
@@ -218,11 +190,7 @@ impl ControlPlane {
             self.check_alive()?;
             // Asking the socket costs nothing; kubectl is asked only once somebody listens.
             listening = listening || TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok();
-            if listening
-                && self
-                    .kubectl(["get", "--raw=/readyz"])
-                    .is_ok_and(|answer| answer == "ok")
-            {
+            if listening && self.kubectl(["get", "--raw=/readyz"]).is_ok_and(|answer| answer == "ok") {
                 return Ok(());
             }
             if Instant::now() > deadline {

@@ -55,11 +55,7 @@ impl UserConfig {
             }
         };
         let made = std::env::split_paths(&paths).all(|path| !path.exists());
-        let mut config = Self {
-            paths,
-            made,
-            current: None,
-        };
+        let mut config = Self { paths, made, current: None };
         config.current = config.current_context(kubectl);
         Ok(config)
     }
@@ -68,28 +64,10 @@ impl UserConfig {
     pub(crate) fn add(&self, kubectl: &Path, context: &str, server: &str, pki: &Path) -> Result<()> {
         let file = |option: &str, name: &str| format!("--{option}={}", pki.join(name).display());
         let (cluster, user) = (format!("--cluster={context}"), format!("--user={context}"));
-        let (server, authority) = (
-            format!("--server={server}"),
-            file("certificate-authority", "ca.crt"),
-        );
-        let (certificate, key) = (
-            file("client-certificate", "admin.crt"),
-            file("client-key", "admin.key"),
-        );
-        self.config(
-            kubectl,
-            &["set-cluster", context, &server, &authority, "--embed-certs=true"],
-        )?;
-        self.config(
-            kubectl,
-            &[
-                "set-credentials",
-                context,
-                &certificate,
-                &key,
-                "--embed-certs=true",
-            ],
-        )?;
+        let (server, authority) = (format!("--server={server}"), file("certificate-authority", "ca.crt"));
+        let (certificate, key) = (file("client-certificate", "admin.crt"), file("client-key", "admin.key"));
+        self.config(kubectl, &["set-cluster", context, &server, &authority, "--embed-certs=true"])?;
+        self.config(kubectl, &["set-credentials", context, &certificate, &key, "--embed-certs=true"])?;
         self.config(kubectl, &["set-context", context, &cluster, &user])?;
         self.config(kubectl, &["use-context", context])?;
         Ok(())
@@ -100,11 +78,7 @@ impl UserConfig {
         let contexts = self.config(kubectl, &["get-contexts", "--output=name"])?;
         if contexts.lines().any(|line| line == context) {
             if self.current_context(kubectl).as_deref() == Some(context) {
-                match self
-                    .current
-                    .as_ref()
-                    .filter(|before| contexts.lines().any(|line| line == *before))
-                {
+                match self.current.as_ref().filter(|before| contexts.lines().any(|line| line == *before)) {
                     Some(before) if before != context => self.config(kubectl, &["use-context", before])?,
                     _ => self.config(kubectl, &["unset", "current-context"])?,
                 };
@@ -129,9 +103,6 @@ impl UserConfig {
     }
 
     fn config(&self, kubectl: &Path, arguments: &[&str]) -> Result<String> {
-        run(Command::new(kubectl)
-            .arg("config")
-            .args(arguments)
-            .env("KUBECONFIG", &self.paths))
+        run(Command::new(kubectl).arg("config").args(arguments).env("KUBECONFIG", &self.paths))
     }
 }

@@ -100,12 +100,7 @@ impl Node {
         }
         let state = std::path::absolute(state)?;
         let layout = Layout::new(state.join(name));
-        Ok(Self {
-            name: name.to_owned(),
-            state,
-            layout,
-            progress,
-        })
+        Ok(Self { name: name.to_owned(), state, layout, progress })
     }
 
     /// Installs and builds all that a node needs, which takes minutes on a new machine and nothing after that.
@@ -130,27 +125,16 @@ impl Node {
                 return Ok(());
             }
             Status::Broken => {
-                self.progress.say(format!(
-                    "{} is there but does not work: it is made anew",
-                    self.name
-                ));
+                self.progress.say(format!("{} is there but does not work: it is made anew", self.name));
                 self.take_away()?;
             }
             Status::Absent => {}
         }
         let started = Instant::now();
         self.make(&programs).with_context(|| {
-            format!(
-                "{} did not come up; its logs are in {}",
-                self.name,
-                self.layout.path("log").display()
-            )
+            format!("{} did not come up; its logs are in {}", self.name, self.layout.path("log").display())
         })?;
-        self.progress.say(format!(
-            "{} is up after {:.1} s",
-            self.name,
-            started.elapsed().as_secs_f32()
-        ));
+        self.progress.say(format!("{} is up after {:.1} s", self.name, started.elapsed().as_secs_f32()));
         Ok(())
     }
 
@@ -177,10 +161,8 @@ impl Node {
     /// # Errors
     /// When the node is not up, a reference cannot be read, or an image cannot be imported.
     pub fn load(&self, references: &[String], source: Source) -> Result<()> {
-        let references = references
-            .iter()
-            .map(|text| Reference::parse(text))
-            .collect::<Result<BTreeSet<_>>>()?;
+        let references =
+            references.iter().map(|text| Reference::parse(text)).collect::<Result<BTreeSet<_>>>()?;
         self.load_all(references, source)
     }
 
@@ -198,12 +180,7 @@ impl Node {
             bail!("{} is not up", self.name);
         }
         let references: Vec<_> = references.into_iter().collect();
-        load::load(
-            &Runtime::connect(&self.layout)?,
-            &references,
-            source,
-            self.progress,
-        )
+        load::load(&Runtime::connect(&self.layout)?, &references, source, self.progress)
     }
 
     /// Finds out what there is of it.
@@ -233,10 +210,7 @@ impl Node {
         let mut kubectl = Command::new(self.layout.path("bin/kubectl"));
         // What kubectl remembers of a cluster is of no use to the next.
         kubectl.env("KUBECACHEDIR", self.layout.path("kubectl-cache"));
-        run(kubectl
-            .arg("--kubeconfig")
-            .arg(self.layout.kubeconfig())
-            .args(arguments))
+        run(kubectl.arg("--kubeconfig").arg(self.layout.kubeconfig()).args(arguments))
     }
 
     fn require_no_namesake(&self) -> Result<()> {

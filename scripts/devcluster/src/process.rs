@@ -15,10 +15,7 @@ const LAST_LINES: usize = 15;
 /// Runs a program to its end and gives its standard output.
 pub(crate) fn run(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("failed to start {name}"))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("failed to start {name}"))?;
     check(&name, &output)?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -67,11 +64,7 @@ impl Group {
             .spawn()
             .context("failed to start the watchdog")?;
         let pipe = watchdog.stdin.take().expect("its standard input is a pipe");
-        Ok(Self {
-            watchdog,
-            _pipe: pipe,
-            members: Vec::new(),
-        })
+        Ok(Self { watchdog, _pipe: pipe, members: Vec::new() })
     }
 
     /// Starts a member, its output in a log file.
@@ -107,12 +100,7 @@ impl Drop for Group {
     fn drop(&mut self) {
         // The watchdog is the group's leader and not yet waited for: the number cannot be another's.
         let _ = kill_process_group(self.id(), Signal::KILL);
-        for child in self
-            .members
-            .iter_mut()
-            .map(|(_, child)| child)
-            .chain([&mut self.watchdog])
-        {
+        for child in self.members.iter_mut().map(|(_, child)| child).chain([&mut self.watchdog]) {
             drop(child.wait());
         }
     }

@@ -182,10 +182,7 @@ impl Tool {
             | Self::Kubectl => "kubernetes",
             other => other.name(),
         };
-        MODULES
-            .iter()
-            .find(|module| module.folder == folder)
-            .expect("every tool has its module in the table")
+        MODULES.iter().find(|module| module.folder == folder).expect("every tool has its module in the table")
     }
 
     fn program(self) -> &'static str {
@@ -217,10 +214,7 @@ pub fn tools(wanted: &[Tool], progress: Progress) -> Result<Vec<PathBuf>> {
         }
     }
     cache.ensure(&modules, progress)?;
-    Ok(wanted
-        .iter()
-        .map(|tool| cache.entry(tool.module()).join("bin").join(tool.program()))
-        .collect())
+    Ok(wanted.iter().map(|tool| cache.entry(tool.module()).join("bin").join(tool.program())).collect())
 }
 
 /// The files that a module is built from.
@@ -233,9 +227,7 @@ pub(crate) fn sources(module: &Module) -> impl Iterator<Item = &'static File<'st
             .get_dir(other)
             .expect("every module in the table has its folder"),
     };
-    folder
-        .files()
-        .filter(|file| !file.path().to_string_lossy().ends_with("_test.go"))
+    folder.files().filter(|file| !file.path().to_string_lossy().ends_with("_test.go"))
 }
 
 /// Names the sources and the way they are built, so that a change to either makes an entry anew.
@@ -253,13 +245,11 @@ pub(crate) fn digest(module: &Module) -> String {
 
 /// Writes bytes as hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -282,23 +272,14 @@ pub(crate) mod tests {
                 let direct = module.package.starts_with(path) || !version.ends_with("// indirect");
                 direct && version.trim_end_matches(" // indirect") == module.version
             };
-            assert!(
-                text.lines().any(pinned),
-                "{} at {}",
-                module.folder,
-                module.version
-            );
+            assert!(text.lines().any(pinned), "{} at {}", module.folder, module.version);
         }
     }
 
     #[test]
     fn every_tool_has_a_program_in_its_module() {
         for tool in Tool::ALL {
-            assert!(
-                tool.module().programs.contains(&tool.program()),
-                "{}",
-                tool.name()
-            );
+            assert!(tool.module().programs.contains(&tool.program()), "{}", tool.name());
         }
     }
 }

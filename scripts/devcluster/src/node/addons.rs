@@ -15,14 +15,8 @@ use crate::tools::Tool;
 pub(crate) const MANIFESTS: [(&str, &str); 4] = [
     ("coredns.yaml", include_str!("../../node/coredns.yaml")),
     ("local-path.yaml", include_str!("../../node/local-path.yaml")),
-    (
-        "metrics-server.yaml",
-        include_str!("../../node/metrics-server.yaml"),
-    ),
-    (
-        "ingress-class.yaml",
-        include_str!("../../node/ingress-class.yaml"),
-    ),
+    ("metrics-server.yaml", include_str!("../../node/metrics-server.yaml")),
+    ("ingress-class.yaml", include_str!("../../node/ingress-class.yaml")),
 ];
 
 /// Programs that run in pods of their own.
@@ -31,10 +25,7 @@ pub(crate) const TOOLS: [Tool; 3] = [Tool::CoreDns, Tool::LocalPathProvisioner, 
 /// Describes the images of the addons; `paths` are those of [`TOOLS`].
 pub(crate) fn images(paths: &[PathBuf]) -> Result<Vec<Image>> {
     let busybox = packages::find("busybox").context("busybox is missing")?;
-    let mut images = vec![
-        pause(&busybox),
-        shell("devcluster.internal/busybox:1".into(), &busybox)?,
-    ];
+    let mut images = vec![pause(&busybox), shell("devcluster.internal/busybox:1".into(), &busybox)?];
     for (tool, path) in TOOLS.iter().zip(paths) {
         let reference = reference(*tool);
         images.push(Image::of_program(reference, tool.name(), path.clone()));
@@ -62,11 +53,7 @@ pub(crate) fn shell(reference: String, busybox: &Path) -> Result<Image> {
         .map(|applet| (format!("bin/{applet}"), "busybox".to_owned()))
         .collect();
     let programs = vec![("bin/busybox".to_owned(), busybox.to_owned())];
-    Ok(Image {
-        reference,
-        layer: Layer { programs, links },
-        entrypoint: vec!["/bin/sh".into()],
-    })
+    Ok(Image { reference, layer: Layer { programs, links }, entrypoint: vec!["/bin/sh".into()] })
 }
 
 #[cfg(test)]

@@ -39,14 +39,7 @@ impl Image {
     pub(crate) fn of_program(reference: String, name: &str, program: PathBuf) -> Self {
         let path = format!("bin/{name}");
         let entrypoint = vec![format!("/{path}")];
-        Self {
-            reference,
-            layer: Layer {
-                programs: vec![(path, program)],
-                links: Vec::new(),
-            },
-            entrypoint,
-        }
+        Self { reference, layer: Layer { programs: vec![(path, program)], links: Vec::new() }, entrypoint }
     }
 }
 
@@ -80,20 +73,14 @@ pub(crate) fn archive(images: &[Image], path: &Path) -> Result<Vec<String>> {
         }));
         digests.push(digest);
     }
-    append(
-        &mut archive,
-        "manifest.json",
-        Value::from(manifest).to_string().as_bytes(),
-    )?;
+    append(&mut archive, "manifest.json", Value::from(manifest).to_string().as_bytes())?;
     archive.into_inner()?.flush()?;
     Ok(digests)
 }
 
 /// The name under which an archive can hold an image: one by digest needs a tag in its place.
 pub(crate) fn tag(reference: &str) -> String {
-    reference
-        .split_once('@')
-        .map_or_else(|| reference.to_owned(), |(name, _)| format!("{name}:by-digest"))
+    reference.split_once('@').map_or_else(|| reference.to_owned(), |(name, _)| format!("{name}:by-digest"))
 }
 
 fn write_layer(layer: &Layer, to: &mut impl Write) -> Result<()> {
@@ -151,10 +138,7 @@ struct Hashing {
 
 impl Hashing {
     fn new(file: File) -> Self {
-        Self {
-            file: io::BufWriter::with_capacity(1 << 20, file),
-            hash: Sha256::new(),
-        }
+        Self { file: io::BufWriter::with_capacity(1 << 20, file), hash: Sha256::new() }
     }
 
     fn finish(self) -> Result<(File, String)> {

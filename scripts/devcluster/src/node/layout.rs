@@ -40,18 +40,13 @@ impl Layout {
 
     /// Makes the folders that the node's processes expect.
     pub(crate) fn create(&self) -> Result<()> {
-        for folder in [
-            "bin", "cni", "etcd", "log", "services", "var/lib", "var/log", "var/tmp",
-        ] {
+        for folder in ["bin", "cni", "etcd", "log", "services", "var/lib", "var/log", "var/tmp"] {
             let folder = self.path(folder);
             fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", folder.display()))?;
         }
         std::os::unix::fs::symlink("/run", self.path("var/run"))?;
         // etcd refuses a folder that others may enter, and its socket needs no other guard.
-        fs::set_permissions(
-            self.path("etcd"),
-            std::os::unix::fs::PermissionsExt::from_mode(0o700),
-        )?;
+        fs::set_permissions(self.path("etcd"), std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
         Ok(())
     }
 

@@ -34,11 +34,7 @@ pub(crate) fn load(
     let started = Instant::now();
     let present = runtime.references()?;
     let made = runtime.imported();
-    let mut registries = Registries {
-        source,
-        progress,
-        answers: BTreeMap::new(),
-    };
+    let mut registries = Registries { source, progress, answers: BTreeMap::new() };
     let mut stand_ins = Vec::new();
     for reference in references {
         let name = reference.to_string();
@@ -52,15 +48,8 @@ pub(crate) fn load(
     }
     let imported = runtime.import(&stand_ins)?;
     for image in &stand_ins {
-        let state = if imported.contains(&image.reference) {
-            ""
-        } else {
-            " (already there)"
-        };
-        progress.say(format!(
-            "{}: a stand-in{state}, not the real program",
-            image.reference
-        ));
+        let state = if imported.contains(&image.reference) { "" } else { " (already there)" };
+        progress.say(format!("{}: a stand-in{state}, not the real program", image.reference));
     }
     let seconds = started.elapsed().as_secs_f32();
     progress.say(format!(
@@ -87,8 +76,7 @@ impl Registries {
         match runtime.pull(reference) {
             Ok(()) => true,
             Err(error) => {
-                self.progress
-                    .say(format!("{reference}: a stand-in takes its place: {error:#}"));
+                self.progress.say(format!("{reference}: a stand-in takes its place: {error:#}"));
                 false
             }
         }
@@ -100,9 +88,7 @@ impl Registries {
             progress.say(format!("asking {registry}"));
             let outcome = registry::probe(registry);
             if let Err(error) = &outcome {
-                progress.say(format!(
-                    "{registry} does not answer ({error:#}): its images become stand-ins"
-                ));
+                progress.say(format!("{registry} does not answer ({error:#}): its images become stand-ins"));
             }
             outcome.is_ok()
         })
@@ -119,13 +105,9 @@ fn stand_in(reference: &Reference, progress: Progress) -> Result<Image> {
         "provisioner-localpv" => {
             let mut image = addons::shell(name, &busybox()?)?;
             let program = build(Tool::LocalPathProvisioner, progress)?;
-            image
-                .layer
-                .programs
-                .push(("bin/local-path-provisioner".into(), program));
-            image.entrypoint = ["/bin/sh", "-c", "exec local-path-provisioner start"]
-                .map(str::to_owned)
-                .into();
+            image.layer.programs.push(("bin/local-path-provisioner".into(), program));
+            image.entrypoint =
+                ["/bin/sh", "-c", "exec local-path-provisioner start"].map(str::to_owned).into();
             Ok(image)
         }
         "linux-utils" => addons::shell(name, &busybox()?),
@@ -133,14 +115,7 @@ fn stand_in(reference: &Reference, progress: Progress) -> Result<Image> {
             let program = build(Tool::StandIn, progress)?;
             let programs = vec![("bin/standin".to_owned(), program)];
             let entrypoint = vec!["/bin/standin".into(), format!("--as={role}"), "--".into()];
-            Ok(Image {
-                reference: name,
-                layer: Layer {
-                    programs,
-                    links: Vec::new(),
-                },
-                entrypoint,
-            })
+            Ok(Image { reference: name, layer: Layer { programs, links: Vec::new() }, entrypoint })
         }
     }
 }

@@ -24,9 +24,7 @@ impl Subnet {
         let guard = File::open(GUARD)?;
         guard.lock()?;
         let taken = run(Command::new("ip").args(["-4", "-oneline", "address", "show"]))?;
-        let free = (0..=u8::MAX)
-            .map(Self)
-            .find(|subnet| !taken.contains(&format!(" {}/", subnet.host())));
+        let free = (0..=u8::MAX).map(Self).find(|subnet| !taken.contains(&format!(" {}/", subnet.host())));
         Ok((free.context("every network of 10.99.0.0/16 is in use")?, guard))
     }
 
@@ -48,9 +46,7 @@ fn link_name(node: &str) -> String {
 pub(crate) fn connect(node: &str, subnet: Subnet, init: Pid) -> Result<()> {
     let (link, init) = (link_name(node), init.as_raw_nonzero().to_string());
     let address = format!("{}/24", subnet.host());
-    ip(&[
-        "link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &init,
-    ])?;
+    ip(&["link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &init])?;
     ip(&["address", "add", &address, "dev", &link])?;
     ip(&["link", "set", &link, "up"])
 }

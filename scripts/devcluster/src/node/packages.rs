@@ -39,9 +39,7 @@ pub(crate) fn ensure(progress: Progress) -> Result<()> {
     progress.say(format!("installing {list}"));
     let _no_services = NoServices::start()?;
     let apt = |arguments: &[&str]| {
-        run(Command::new("apt-get")
-            .args(arguments)
-            .env("DEBIAN_FRONTEND", "noninteractive"))
+        run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
     };
     apt(&["update", "--quiet"])?;
     let mut install = vec!["install", "--yes", "--quiet", "--no-install-recommends"];
@@ -51,28 +49,19 @@ pub(crate) fn ensure(progress: Progress) -> Result<()> {
 }
 
 fn missing() -> Vec<&'static str> {
-    let programs = PROGRAMS
-        .iter()
-        .filter(|(program, _)| find(program).is_none())
-        .map(|(_, package)| *package);
-    programs
-        .chain(cni_folder().is_none().then_some(CNI_PACKAGE))
-        .collect()
+    let programs =
+        PROGRAMS.iter().filter(|(program, _)| find(program).is_none()).map(|(_, package)| *package);
+    programs.chain(cni_folder().is_none().then_some(CNI_PACKAGE)).collect()
 }
 
 /// Finds a program; root's search path may lack the system's own folders.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
-    SYSTEM_PATH
-        .split(':')
-        .map(|folder| Path::new(folder).join(program))
-        .find(|path| path.is_file())
+    SYSTEM_PATH.split(':').map(|folder| Path::new(folder).join(program)).find(|path| path.is_file())
 }
 
 /// The folder that holds the CNI plug-ins.
 pub(crate) fn cni_folder() -> Option<&'static str> {
-    CNI_FOLDERS
-        .into_iter()
-        .find(|folder| Path::new(folder).join("bridge").is_file())
+    CNI_FOLDERS.into_iter().find(|folder| Path::new(folder).join("bridge").is_file())
 }
 
 /// Keeps the packages' services from being started while it lives: a node runs its own.

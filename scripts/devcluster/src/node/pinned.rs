@@ -17,10 +17,7 @@ pub(crate) fn images(folder: &Path) -> Result<BTreeSet<Reference>> {
         let path = entry?.path();
         if path.is_dir() {
             found.extend(images(&path)?);
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "yaml" || extension == "yml")
-        {
+        } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
             let text = fs::read_to_string(&path)?;
             let within = images_of(&text).with_context(|| format!("failed to read {}", path.display()))?;
             found.extend(within);
@@ -63,13 +60,9 @@ fn reference(image: &Value) -> Option<String> {
     if let Some(text) = image.as_str() {
         return Some(text.to_owned());
     }
-    let registry = part("registry")
-        .map(|registry| format!("{registry}/"))
-        .unwrap_or_default();
+    let registry = part("registry").map(|registry| format!("{registry}/")).unwrap_or_default();
     let tag = part("tag").map(|tag| format!(":{tag}")).unwrap_or_default();
-    let digest = part("digest")
-        .map(|digest| format!("@{digest}"))
-        .unwrap_or_default();
+    let digest = part("digest").map(|digest| format!("@{digest}")).unwrap_or_default();
     Some(format!("{registry}{}{tag}{digest}", part("repository")?))
 }
 
@@ -89,11 +82,7 @@ localpv:
 image: {repository: registry.k8s.io/x/y, tag: v1, pullPolicy: Always}
 other: {image: {pullPolicy: Always}}
 ";
-        let found: Vec<_> = images_of(yaml)
-            .expect("valid")
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let found: Vec<_> = images_of(yaml).expect("valid").iter().map(ToString::to_string).collect();
         assert_eq!(
             found,
             [
@@ -107,23 +96,11 @@ other: {image: {pullPolicy: Always}}
     #[test]
     fn the_embedded_stack_names_the_images_it_needs() {
         let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../manifests");
-        let programs: Vec<_> = images(&manifests)
-            .expect("readable")
-            .iter()
-            .map(|image| image.program().to_owned())
-            .collect();
-        for program in [
-            "prometheus",
-            "loki",
-            "grafana",
-            "alloy",
-            "kube-state-metrics",
-            "prometheus-adapter",
-        ] {
-            assert!(
-                programs.iter().any(|found| found == program),
-                "{program} in {programs:?}"
-            );
+        let programs: Vec<_> =
+            images(&manifests).expect("readable").iter().map(|image| image.program().to_owned()).collect();
+        for program in ["prometheus", "loki", "grafana", "alloy", "kube-state-metrics", "prometheus-adapter"]
+        {
+            assert!(programs.iter().any(|found| found == program), "{program} in {programs:?}");
         }
     }
 }

@@ -18,9 +18,7 @@ pub(crate) struct Reference {
 impl Reference {
     /// Reads a reference and fills in what it leaves out.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        let (name, digest) = text
-            .split_once('@')
-            .map_or((text, None), |(name, digest)| (name, Some(digest)));
+        let (name, digest) = text.split_once('@').map_or((text, None), |(name, digest)| (name, Some(digest)));
         let last = name.rfind('/').map_or(0, |slash| slash + 1);
         let (path, tag) = match name[last..].find(':') {
             Some(colon) => (&name[..last + colon], &name[last + colon + 1..]),
@@ -41,11 +39,7 @@ impl Reference {
             bail!("{text:?} is no image reference");
         }
         let version = digest.map_or_else(|| format!(":{tag}"), |digest| format!("@{digest}"));
-        Ok(Self {
-            registry: registry.to_owned(),
-            repository,
-            version,
-        })
+        Ok(Self { registry: registry.to_owned(), repository, version })
     }
 
     /// The program that the image is named after.

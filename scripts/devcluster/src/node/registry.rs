@@ -28,23 +28,13 @@ pub(crate) fn probe(registry: &str) -> Result<()> {
         };
         drop(sender.send(outcome));
     });
-    receiver
-        .recv_timeout(DEADLINE)
-        .with_context(|| format!("no answer within {} s", DEADLINE.as_secs()))?
+    receiver.recv_timeout(DEADLINE).with_context(|| format!("no answer within {} s", DEADLINE.as_secs()))?
 }
 
 fn endpoint(registry: &str) -> String {
     // Docker's registry is not where its references say.
-    let host = if registry == "docker.io" {
-        "registry-1.docker.io"
-    } else {
-        registry
-    };
-    if host.contains(':') {
-        host.to_owned()
-    } else {
-        format!("{host}:443")
-    }
+    let host = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
+    if host.contains(':') { host.to_owned() } else { format!("{host}:443") }
 }
 
 fn is_loopback(registry: &str) -> bool {
@@ -52,19 +42,13 @@ fn is_loopback(registry: &str) -> bool {
 }
 
 fn connect(target: &str) -> Result<TcpStream> {
-    let address = target
-        .to_socket_addrs()?
-        .next()
-        .context("the name has no address")?;
+    let address = target.to_socket_addrs()?.next().context("the name has no address")?;
     Ok(TcpStream::connect_timeout(&address, DEADLINE)?)
 }
 
 /// Asks a proxy for a connection, as ctr will.
 fn through(proxy: &str, target: &str) -> Result<()> {
-    let proxy = proxy
-        .split_once("://")
-        .map_or(proxy, |(_, rest)| rest)
-        .trim_end_matches('/');
+    let proxy = proxy.split_once("://").map_or(proxy, |(_, rest)| rest).trim_end_matches('/');
     let proxy = proxy.rsplit_once('@').map_or(proxy, |(_, host)| host);
     let mut stream = connect(proxy)?;
     stream.set_read_timeout(Some(DEADLINE))?;

@@ -49,9 +49,7 @@ impl<'a> Runtime<'a> {
 
     /// Imports those of the images that are not there already, and gives their references.
     pub(crate) fn import(&self, images: &[Image]) -> Result<Vec<String>> {
-        let work = tempfile::Builder::new()
-            .prefix(".import-")
-            .tempdir_in(self.layout.root())?;
+        let work = tempfile::Builder::new().prefix(".import-").tempdir_in(self.layout.root())?;
         let archive = work.path().join("images.tar");
         let digests = images::archive(images, &archive)?;
         let (mut imported, present) = (self.imported(), self.references()?);
@@ -69,20 +67,12 @@ impl<'a> Runtime<'a> {
         for image in images {
             let tag = images::tag(&image.reference);
             if tag != image.reference {
-                run(self
-                    .ctr()
-                    .args(["images", "tag", "--force", &tag, &image.reference]))?;
+                run(self.ctr().args(["images", "tag", "--force", &tag, &image.reference]))?;
             }
         }
-        imported.extend(
-            new.iter()
-                .map(|(image, digest)| (image.reference.clone(), (*digest).clone())),
-        );
+        imported.extend(new.iter().map(|(image, digest)| (image.reference.clone(), (*digest).clone())));
         self.remember(&imported)?;
-        Ok(new
-            .into_iter()
-            .map(|(image, _)| image.reference.clone())
-            .collect())
+        Ok(new.into_iter().map(|(image, _)| image.reference.clone()).collect())
     }
 
     /// Pulls an image from its registry. `ctr` does so from where it runs, which is the host.
@@ -118,11 +108,6 @@ impl<'a> Runtime<'a> {
     }
 
     fn options(&self) -> [OsString; 4] {
-        [
-            "--address".into(),
-            self.layout.socket().into(),
-            "--namespace".into(),
-            "k8s.io".into(),
-        ]
+        ["--address".into(), self.layout.socket().into(), "--namespace".into(), "k8s.io".into()]
     }
 }

@@ -20,10 +20,7 @@ const INIT: &str = include_str!("../../node/init.sh");
 /// Its name in the state folder; by it the first process is known.
 const SCRIPT: &str = "init.sh";
 /// The kernel has thousands of files to close at most.
-const END_DEADLINE: Timespec = Timespec {
-    tv_sec: 60,
-    tv_nsec: 0,
-};
+const END_DEADLINE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
 /// What the first process is told.
 pub(crate) struct Names<'a> {
@@ -37,16 +34,7 @@ pub(crate) fn start(layout: &Layout, names: &Names<'_>) -> Result<Pid> {
     fs::write(layout.path(SCRIPT), INIT)?;
     let log = File::create(layout.path("log/init.log"))?;
     let mut child = Command::new("setsid")
-        .args([
-            "unshare",
-            "--mount",
-            "--pid",
-            "--net",
-            "--uts",
-            "--ipc",
-            "--fork",
-            "--kill-child",
-        ])
+        .args(["unshare", "--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child"])
         .args(["--mount-proc", "--propagation", "private", "sh"])
         .arg(layout.path(SCRIPT))
         .arg(layout.root())
@@ -69,11 +57,7 @@ pub(crate) fn start(layout: &Layout, names: &Names<'_>) -> Result<Pid> {
         Some(pid) if line == "started\n" => Ok(pid),
         _ => {
             let log = fs::read_to_string(layout.path("log/init.log")).unwrap_or_default();
-            bail!(
-                "failed to make the node's namespaces ({}): {}",
-                child.wait()?,
-                last_lines(&log)
-            )
+            bail!("failed to make the node's namespaces ({}): {}", child.wait()?, last_lines(&log))
         }
     }
 }
@@ -120,10 +104,7 @@ pub(crate) fn stop(layout: &Layout) -> Result<()> {
     }
     pidfd_send_signal(&handle, Signal::KILL).context("failed to end the node")?;
     if poll(&mut [PollFd::new(&handle, PollFlags::IN)], Some(&END_DEADLINE))? == 0 {
-        bail!(
-            "the node's processes did not end within {} s",
-            END_DEADLINE.tv_sec
-        );
+        bail!("the node's processes did not end within {} s", END_DEADLINE.tv_sec);
     }
     Ok(())
 }

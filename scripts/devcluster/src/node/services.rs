@@ -35,11 +35,7 @@ pub(crate) fn write(layout: &Layout, node: &str, subnet: Subnet) -> Result<()> {
     let kubelet = format!("system:node:{node}");
     config("kubeconfig", node, Identity::admin())?;
     pki.store("admin", &pki.client(&Identity::admin())?)?;
-    config(
-        "kubelet.kubeconfig",
-        node,
-        Identity::in_group(&kubelet, "system:nodes"),
-    )?;
+    config("kubelet.kubeconfig", node, Identity::in_group(&kubelet, "system:nodes"))?;
     for (component, file) in [
         ("system:kube-controller-manager", "controller-manager.kubeconfig"),
         ("system:kube-scheduler", "scheduler.kubeconfig"),

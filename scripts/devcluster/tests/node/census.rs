@@ -28,9 +28,7 @@ impl Census {
     pub(crate) fn take(node: &str, state: &Path) -> Self {
         let mut found = BTreeSet::new();
         let mut count = |kind: &str, things: BTreeSet<String>| {
-            let ours = things
-                .into_iter()
-                .filter(|thing| !belongs_to_another(thing, node));
+            let ours = things.into_iter().filter(|thing| !belongs_to_another(thing, node));
             found.extend(ours.map(|thing| format!("{kind} {thing}")));
         };
         let mut files = BTreeSet::new();
@@ -38,37 +36,21 @@ impl Census {
             list(Path::new(folder), &mut files);
         }
         count("file", files);
-        count(
-            "file",
-            BTreeSet::from_iter(state.exists().then(|| state.display().to_string())),
-        );
-        count(
-            "process",
-            processes_of_node(state)
-                .iter()
-                .map(|process| format!("{process:?}"))
-                .collect(),
-        );
-        count(
-            "mount",
-            lines(&fs::read_to_string("/proc/self/mounts").expect("proc")),
-        );
+        count("file", BTreeSet::from_iter(state.exists().then(|| state.display().to_string())));
+        count("process", processes_of_node(state).iter().map(|process| format!("{process:?}")).collect());
+        count("mount", lines(&fs::read_to_string("/proc/self/mounts").expect("proc")));
         count("link", lines(&said("ip", &["-brief", "address"])));
         count("network namespace", lines(&said("ip", &["netns", "list"])));
         count("route", lines(&said("ip", &["route"])));
         count("packet filter", rules());
-        count(
-            "ip_forward",
-            lines(&fs::read_to_string("/proc/sys/net/ipv4/ip_forward").expect("proc")),
-        );
+        count("ip_forward", lines(&fs::read_to_string("/proc/sys/net/ipv4/ip_forward").expect("proc")));
         Self(found)
     }
 
     /// Names what came and what went since an earlier one.
     pub(crate) fn since(&self, before: &Self) -> Vec<String> {
         let came = self.0.difference(&before.0).map(|thing| format!("+ {thing}"));
-        came.chain(before.0.difference(&self.0).map(|thing| format!("- {thing}")))
-            .collect()
+        came.chain(before.0.difference(&self.0).map(|thing| format!("- {thing}"))).collect()
     }
 }
 
@@ -118,10 +100,7 @@ pub(crate) fn processes_of_node(state: &Path) -> Vec<Process> {
     all.into_iter()
         .filter(|(_, arguments, namespace)| named(arguments) || namespaces.contains(namespace))
         .filter_map(|(id, arguments, _)| {
-            let program = Path::new(arguments.split('\0').next()?)
-                .file_name()?
-                .to_str()?
-                .to_owned();
+            let program = Path::new(arguments.split('\0').next()?).file_name()?.to_str()?.to_owned();
             Some(Process { id, program })
         })
         .collect()
@@ -141,17 +120,9 @@ fn list(folder: &Path, found: &mut BTreeSet<String>) {
 
 /// The rules without their counters; nothing where they cannot be read.
 fn rules() -> BTreeSet<String> {
-    let output = Command::new("iptables-save")
-        .output()
-        .ok()
-        .filter(|output| output.status.success());
-    let text = output
-        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
-        .unwrap_or_default();
-    text.lines()
-        .filter(|line| line.starts_with('-'))
-        .map(str::to_owned)
-        .collect()
+    let output = Command::new("iptables-save").output().ok().filter(|output| output.status.success());
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.lines().filter(|line| line.starts_with('-')).map(str::to_owned).collect()
 }
 
 fn said(program: &str, arguments: &[&str]) -> String {

@@ -28,26 +28,17 @@ fn a_node_runs_pods_and_leaves_nothing_behind() {
         return;
     }
     let site = Site::new();
-    Node::new(NAME, &site.state(), Progress::stderr())
-        .expect("a name")
-        .prepare()
-        .expect("prepared");
+    Node::new(NAME, &site.state(), Progress::stderr()).expect("a name").prepare().expect("prepared");
     let before = site.census();
 
     pods_run(&site);
     assert_eq!(site.census().since(&before), [""; 0], "after down");
-    assert_eq!(
-        fs::read_to_string(site.kubeconfig()).expect("kept"),
-        OTHER_CONTEXT
-    );
+    assert_eq!(fs::read_to_string(site.kubeconfig()).expect("kept"), OTHER_CONTEXT);
 
     fs::remove_file(site.kubeconfig()).expect("removed");
     survives_kills(&site);
     assert_eq!(site.census().since(&before), [""; 0], "after kills and down");
-    assert!(
-        !site.kubeconfig().exists(),
-        "a file that up made goes with the node"
-    );
+    assert!(!site.kubeconfig().exists(), "a file that up made goes with the node");
 }
 
 /// Brings a node up beside a context of the user's, runs pods on it, and takes it away.
@@ -57,17 +48,10 @@ fn pods_run(site: &Site) {
     let node = site.node();
     assert_eq!(node.status().expect("status"), Status::Ready);
     let contexts = kubectl_config(site, "get-contexts");
-    assert!(
-        contexts.contains("kept-one") && contexts.contains(NAME),
-        "{contexts}"
-    );
+    assert!(contexts.contains("kept-one") && contexts.contains(NAME), "{contexts}");
     assert_eq!(kubectl_config(site, "current-context").trim(), NAME);
-    let label = node.kubectl([
-        "get",
-        "nodes",
-        "--selector=bootstrap.internal/devcluster=true",
-        "--output=name",
-    ]);
+    let label =
+        node.kubectl(["get", "nodes", "--selector=bootstrap.internal/devcluster=true", "--output=name"]);
     assert_eq!(label.expect("nodes"), format!("node/{NAME}\n"));
     let again = site.succeed(&["up"]);
     assert_eq!(again, format!("{NAME} is up already\n"));
@@ -86,22 +70,13 @@ fn pods_run(site: &Site) {
     assert_eq!(told.matches("does not answer").count(), 1, "{told}");
 
     let manifest = site.folder.path().join("pods.yaml");
-    fs::write(
-        &manifest,
-        PODS.replace("PLAIN", &plain).replace("PINNED", &pinned),
-    )
-    .expect("written");
-    node.kubectl(["apply", "--filename", &manifest.display().to_string()])
-        .expect("applied");
+    fs::write(&manifest, PODS.replace("PLAIN", &plain).replace("PINNED", &pinned)).expect("written");
+    node.kubectl(["apply", "--filename", &manifest.display().to_string()]).expect("applied");
     for pod in ["pod/writer", "pod/plain", "pod/pinned"] {
-        node.kubectl(["wait", pod, "--for=condition=Ready", "--timeout=60s"])
-            .expect(pod);
+        node.kubectl(["wait", pod, "--for=condition=Ready", "--timeout=60s"]).expect(pod);
     }
     let log = node.kubectl(["logs", "writer"]).expect("a log");
-    assert!(
-        log.contains("10.43.0.1") && log.contains("kept on the volume"),
-        "{log}"
-    );
+    assert!(log.contains("10.43.0.1") && log.contains("kept on the volume"), "{log}");
 
     // What is left running is the node's to end.
     site.succeed(&["down"]);
@@ -111,11 +86,7 @@ fn pods_run(site: &Site) {
 
 /// Kills `up` on its way, then the node's parts, then all of it; each time the next command copes.
 fn survives_kills(site: &Site) {
-    let mut up = site
-        .command(&["up"])
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("started");
+    let mut up = site.command(&["up"]).stderr(Stdio::null()).spawn().expect("started");
     let socket = site.state().join(NAME).join("containerd.sock");
     wait_until("containerd listens", || socket.exists());
     up.kill().expect("SIGKILL");
@@ -136,32 +107,21 @@ fn survives_kills(site: &Site) {
         "1000",
     ])
     .expect("run");
-    node.kubectl(["wait", "pod/idle", "--for=condition=Ready", "--timeout=60s"])
-        .expect("ready");
+    node.kubectl(["wait", "pod/idle", "--for=condition=Ready", "--timeout=60s"]).expect("ready");
 
     for program in ["containerd", "kubelet", "containerd-shim-runc-v2"] {
-        let killed = census::processes_of_node(&site.state())
-            .into_iter()
-            .filter(|it| it.program == program);
+        let killed = census::processes_of_node(&site.state()).into_iter().filter(|it| it.program == program);
         assert_ne!(killed.map(|process| process.kill()).count(), 0, "{program}");
     }
     site.succeed(&["down"]);
 
     // And once more with the first process gone before: nothing runs, but files and cgroups are left.
-    let mut up = site
-        .command(&["up"])
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("started");
+    let mut up = site.command(&["up"]).stderr(Stdio::null()).spawn().expect("started");
     wait_until("containerd listens", || socket.exists());
     up.kill().expect("SIGKILL");
     up.wait().expect("reaped");
-    census::processes_of_node(&site.state())
-        .iter()
-        .for_each(census::Process::kill);
-    wait_until("all are gone", || {
-        census::processes_of_node(&site.state()).is_empty()
-    });
+    census::processes_of_node(&site.state()).iter().for_each(census::Process::kill);
+    wait_until("all are gone", || census::processes_of_node(&site.state()).is_empty());
     assert_eq!(node.status().expect("status"), Status::Broken);
     site.succeed(&["down"]);
     assert_eq!(node.status().expect("status"), Status::Absent);
@@ -174,10 +134,7 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("devcluster-test-")
-            .tempdir()
-            .expect("a folder");
+        let folder = tempfile::Builder::new().prefix("devcluster-test-").tempdir().expect("a folder");
         fs::create_dir(folder.path().join("user")).expect("a folder");
         fs::write(folder.path().join("user/other"), "").expect("a file");
         Self { folder }
@@ -235,10 +192,7 @@ fn reason_to_skip() -> Option<&'static str> {
 
 fn kubectl_config(site: &Site, verb: &str) -> String {
     let kubectl = devcluster::tool(devcluster::Tool::Kubectl).expect("kubectl");
-    let output = Command::new(kubectl)
-        .args(["config", verb])
-        .env("KUBECONFIG", site.kubeconfig())
-        .output();
+    let output = Command::new(kubectl).args(["config", verb]).env("KUBECONFIG", site.kubeconfig()).output();
     String::from_utf8(output.expect("started").stdout).expect("UTF-8")
 }
 

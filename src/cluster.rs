@@ -1,0 +1,395 @@
+//! The one connection to the cluster: who it is, and every request to it, each with a deadline and bounded retries.
+//!
+//! The only room that builds an `Api`. It decides nothing about what should be in the cluster.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::{Stream, TryStreamExt as _};
+use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::{DynamicObject, GroupVersionKind};
+use kube::discovery::{ApiGroup, ApiResource, Discovery, Scope, pinned_kind, verbs};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Client, Config};
+use serde_json::Value;
+
+use crate::error::{Error, Exit};
+use crate::object::{self, Kind, Object, ObjectRef};
+
+pub use crate::cluster::identity::Identity;
+pub use crate::cluster::request::{RequestError, Verb};
+
+mod identity;
+mod request;
+
+/// The name under which this program owns fields.
+pub const FIELD_MANAGER: &str = "bootstrap";
+
+/// How long the server may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Which cluster to speak to.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    /// The kubeconfig file; `KUBECONFIG`, `~/.kube/config` or the pod's own account when `None`.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context; the current one when `None`.
+    pub context: Option<String>,
+}
+
+/// A connection to one cluster. Cheap to clone.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    target: Arc<Target>,
+    context: Arc<str>,
+    /// Kinds that are not well known, as discovery described them.
+    discovered: Arc<Mutex<HashMap<GroupVersionKind, (ApiResource, bool)>>>,
+}
+
+impl Cluster {
+    /// Reads the kubeconfig and makes a client; the server is not spoken to yet.
+    ///
+    /// # Errors
+    /// Exit 3, with a hint, when there is no kubeconfig, it cannot be read, or it has no such context.
+    pub async fn connect(target: &Target) -> Result<Self, Error> {
+        let (mut config, context) = load(target).await?;
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        // Kube's own retries can hold one call for minutes; request.rs has bounded ones.
+        config.default_retry = false;
+        let client = Client::try_from(config).map_err(|error| {
+            Error::new(Exit::Preflight, format!("failed to use context `{context}`"))
+                .because(error)
+                .hint("kubectl config view --minify")
+        })?;
+        Ok(Self::with_client(client, target.clone(), &context))
+    }
+
+    /// Speaks through a client that is there already; tests bring a mock service this way.
+    #[must_use]
+    pub fn with_client(client: Client, target: Target, context: &str) -> Self {
+        Self { client, target: Arc::new(target), context: context.into(), discovered: Arc::default() }
+    }
+
+    /// The context's name.
+    #[must_use]
+    pub fn context(&self) -> &str {
+        &self.context
+    }
+
+    /// The kubeconfig that was asked for, for programs that are started for this cluster.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Reads an object; `None` when it is not there.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn get(&self, name: &ObjectRef) -> Result<Option<Object>, RequestError> {
+        let api = self.api_of(name).await?;
+        request::with_retries(Verb::Get, name, || api.get_opt(&name.name))
+            .await
+            .map(|found| found.map(|object| typed(object, &name.gvk())))
+    }
+
+    /// Lists the objects of a kind: those of one namespace, or all.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn list(
+        &self,
+        kind: &GroupVersionKind,
+        namespace: Option<&str>,
+        labels: Option<&str>,
+    ) -> Result<Vec<Object>, RequestError> {
+        let subject = Subject { kind, namespace };
+        let api = self.api(kind, namespace, &subject).await?;
+        let params = labels.map_or_else(ListParams::default, |labels| ListParams::default().labels(labels));
+        let list = request::with_retries(Verb::List, &subject, || api.list(&params)).await?;
+        Ok(list.items.into_iter().map(|object| typed(object, kind)).collect())
+    }
+
+    /// Creates an object by POST, which fails when it is there already.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn create(&self, object: &Object) -> Result<Object, RequestError> {
+        let name = named(object)?;
+        let api = self.api_of(&name).await?;
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        request::with_retries(Verb::Create, &name, || api.create(&params, object)).await
+    }
+
+    /// Applies an object server-side; with `force` its fields are taken from other managers.
+    ///
+    /// # Errors
+    /// The server's refusal, a conflict above all, or no answer in time.
+    pub async fn apply(&self, object: &Object, force: bool) -> Result<Object, RequestError> {
+        let name = named(object)?;
+        let api = self.api_of(&name).await?;
+        let mut params = PatchParams::apply(FIELD_MANAGER).validation_strict();
+        params.force = force;
+        let patch = Patch::Apply(object);
+        request::with_retries(Verb::Apply, &name, || api.patch(&name.name, &params, &patch)).await
+    }
+
+    /// Changes an object by a merge patch; a `resourceVersion` in the patch makes it conditional.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn merge(&self, name: &ObjectRef, patch: &Value) -> Result<Object, RequestError> {
+        let api = self.api_of(name).await?;
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let patch = Patch::Merge(patch);
+        request::with_retries(Verb::Update, name, || api.patch(&name.name, &params, &patch)).await
+    }
+
+    /// Replaces an object, provided that it still has the resource version that `object` carries.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn replace(&self, object: &Object) -> Result<Object, RequestError> {
+        let name = named(object)?;
+        let api = self.api_of(&name).await?;
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        request::with_retries(Verb::Update, &name, || api.replace(&name.name, &params, object)).await
+    }
+
+    /// Deletes an object; one that is gone already is no error (false). A uid or resource version in `params` makes it
+    /// conditional.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn delete(&self, name: &ObjectRef, params: &DeleteParams) -> Result<bool, RequestError> {
+        let api = self.api_of(name).await?;
+        match request::with_retries(Verb::Delete, name, || api.delete(&name.name, params)).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads the last lines of a container's log; of its previous run when `previous`.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn logs(
+        &self,
+        pod: &ObjectRef,
+        container: &str,
+        lines: i64,
+        previous: bool,
+    ) -> Result<String, RequestError> {
+        let namespace = pod.namespace.as_deref().unwrap_or_default();
+        let api = Api::<k8s_openapi::api::core::v1::Pod>::namespaced(self.client.clone(), namespace);
+        let params = LogParams {
+            container: Some(container.to_owned()),
+            tail_lines: Some(lines),
+            previous,
+            ..LogParams::default()
+        };
+        request::with_retries(Verb::Get, pod, || api.logs(&pod.name, &params)).await
+    }
+
+    /// Tells whether discovery answers for a group and version that an aggregated API or a CRD brings.
+    pub async fn serves(&self, group: &str, version: &str) -> bool {
+        let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+        request::once(Verb::Get, &api_version, self.client.list_api_group_resources(&api_version))
+            .await
+            .is_ok()
+    }
+
+    /// Tells whether discovery lists a resource, by its name in the plural, within a group and version.
+    pub async fn serves_resource(&self, group: &str, version: &str, plural: &str) -> bool {
+        let api_version = format!("{group}/{version}");
+        let asking = self.client.list_api_group_resources(&api_version);
+        request::once(Verb::Discover, &api_version, asking)
+            .await
+            .is_ok_and(|found| found.resources.iter().any(|resource| resource.name == plural))
+    }
+
+    /// Watches the objects of a kind, those of one namespace or all: the list first, then each change. The stream mends
+    /// itself after errors, which it reports, with a growing pause; it never ends.
+    ///
+    /// # Errors
+    /// When the kind is not served.
+    pub async fn watch(
+        &self,
+        kind: &GroupVersionKind,
+        namespace: Option<&str>,
+    ) -> Result<impl Stream<Item = Result<watcher::Event<Object>, RequestError>> + use<>, RequestError> {
+        let subject = Subject { kind, namespace };
+        let api = self.api(kind, namespace, &subject).await?;
+        let subject = subject.to_string();
+        let kind = kind.clone();
+        Ok(watcher(api, watcher::Config::default())
+            .modify(move |object| *object = typed(object.clone(), &kind))
+            .default_backoff()
+            .map_err(move |error| RequestError::of_watch(&subject, error)))
+    }
+
+    /// Tells whether objects of a kind live in namespaces.
+    ///
+    /// # Errors
+    /// When the kind is not served.
+    pub async fn is_namespaced(&self, kind: &GroupVersionKind) -> Result<bool, RequestError> {
+        Ok(self.resource(kind, &Subject { kind, namespace: None }).await?.1)
+    }
+
+    /// The kinds of objects in namespaces that can be listed. An aggregated API that does not answer is left out.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn namespaced_kinds(&self) -> Result<Vec<GroupVersionKind>, RequestError> {
+        let subject = "the kinds that are served";
+        let discover = || Discovery::new(self.client.clone()).run_aggregated();
+        let discovery = request::with_retries(Verb::Discover, &subject, discover).await?;
+        let all = discovery.groups().flat_map(ApiGroup::recommended_resources);
+        let in_namespaces = all.filter(|(_, capabilities)| {
+            capabilities.scope == Scope::Namespaced && capabilities.supports_operation(verbs::LIST)
+        });
+        Ok(in_namespaces
+            .map(|(resource, capabilities)| {
+                let kind = GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind);
+                let mut known = self.discovered.lock().unwrap_or_else(PoisonError::into_inner);
+                known.insert(kind.clone(), (resource, capabilities.scope == Scope::Namespaced));
+                kind
+            })
+            .collect())
+    }
+
+    async fn api_of(&self, name: &ObjectRef) -> Result<Api<DynamicObject>, RequestError> {
+        self.api(&name.gvk(), name.namespace.as_deref(), name).await
+    }
+
+    async fn api(
+        &self,
+        kind: &GroupVersionKind,
+        namespace: Option<&str>,
+        subject: &(impl fmt::Display + Sync),
+    ) -> Result<Api<DynamicObject>, RequestError> {
+        let (resource, namespaced) = self.resource(kind, subject).await?;
+        let client = self.client.clone();
+        Ok(match namespace.filter(|_| namespaced) {
+            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+            None => Api::all_with(client, &resource),
+        })
+    }
+
+    async fn resource(
+        &self,
+        kind: &GroupVersionKind,
+        subject: &(impl fmt::Display + Sync),
+    ) -> Result<(ApiResource, bool), RequestError> {
+        if let Some(known) = Kind::find(kind) {
+            return Ok((known.resource(), known.namespaced));
+        }
+        if let Some(found) = self.discovered.lock().unwrap_or_else(PoisonError::into_inner).get(kind) {
+            return Ok(found.clone());
+        }
+        let (resource, capabilities) =
+            request::with_retries(Verb::Discover, subject, || pinned_kind(&self.client, kind)).await?;
+        let found = (resource, capabilities.scope == Scope::Namespaced);
+        self.discovered.lock().unwrap_or_else(PoisonError::into_inner).insert(kind.clone(), found.clone());
+        Ok(found)
+    }
+}
+
+/// All objects of a kind, as errors name them.
+struct Subject<'a> {
+    kind: &'a GroupVersionKind,
+    namespace: Option<&'a str>,
+}
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Kind::find(self.kind) {
+            Some(known) => f.write_str(known.plural)?,
+            None => f.write_str(&self.kind.kind.to_lowercase())?,
+        }
+        if !self.kind.group.is_empty() {
+            write!(f, ".{}", self.kind.group)?;
+        }
+        match self.namespace {
+            Some(namespace) => write!(f, " -n {namespace}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Lists leave out each object's own type; this puts it back.
+fn typed(mut object: Object, kind: &GroupVersionKind) -> Object {
+    if object.types.is_none() {
+        object.types =
+            Some(kube::core::TypeMeta { api_version: kind.api_version(), kind: kind.kind.clone() });
+    }
+    object
+}
+
+fn named(object: &Object) -> Result<ObjectRef, RequestError> {
+    ObjectRef::of(object).ok_or_else(|| RequestError::unnamed(object))
+}
+
+async fn load(target: &Target) -> Result<(Config, String), Error> {
+    let kubeconfig = match &target.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    let kubeconfig = match kubeconfig {
+        Ok(kubeconfig) => kubeconfig,
+        Err(error) => {
+            if target.kubeconfig.is_none()
+                && target.context.is_none()
+                && let Ok(config) = Config::incluster()
+            {
+                return Ok((config, "in-cluster".to_owned()));
+            }
+            return Err(Error::new(Exit::Preflight, "failed to read the kubeconfig")
+                .because(error)
+                .hint("name one with --kubeconfig FILE, or make a cluster: k3d cluster create"));
+        }
+    };
+    let known: Vec<_> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
+    let list = if known.is_empty() {
+        "the kubeconfig has none".to_owned()
+    } else {
+        format!("there are: {}", known.join(", "))
+    };
+    let context = match target.context.clone().or_else(|| kubeconfig.current_context.clone()) {
+        Some(context) if known.contains(&context) => context,
+        Some(context) => {
+            return Err(Error::new(
+                Exit::Preflight,
+                format!("no context `{context}` in the kubeconfig; {list}"),
+            )
+            .hint("kubectl config get-contexts"));
+        }
+        None => {
+            return Err(Error::new(
+                Exit::Preflight,
+                format!("no context is current in the kubeconfig; {list}"),
+            )
+            .hint("name one with --context NAME"));
+        }
+    };
+    let options = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
+    let loading = Config::from_custom_kubeconfig(kubeconfig, &options);
+    let config = loading.await.map_err(|error| {
+        Error::new(Exit::Preflight, format!("failed to use context `{context}`"))
+            .because(error)
+            .hint("kubectl config view --minify")
+    })?;
+    Ok((config, context))
+}
+
+/// Well-known names that more than one room asks for.
+#[must_use]
+pub fn namespace_ref(name: &str) -> ObjectRef {
+    ObjectRef::new(&object::NAMESPACE, None, name)
+}

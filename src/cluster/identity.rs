@@ -1,0 +1,88 @@
+//! Which cluster this is, as its nodes and its server say, not as the context is called.
+
+use std::fmt;
+
+use super::{Cluster, RequestError, Verb, request};
+use crate::object::{self, Object};
+
+/// What kind of cluster it is, its version and its size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The context by which it is reached.
+    pub context: String,
+    /// k3d, kind, minikube, devcluster, k3s or kubernetes.
+    pub distribution: &'static str,
+    /// The server's version, such as `v1.36.4+k3s1`.
+    pub version: String,
+    /// How many nodes it has; `None` without the right to list them.
+    pub nodes: Option<usize>,
+}
+
+impl fmt::Display for Identity {
+    /// Writes `k3d-blog (k3d, v1.36.4, 3 nodes)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let version = self.version.split('+').next().unwrap_or_default();
+        write!(f, "{} ({}, {version}", self.context, self.distribution)?;
+        match self.nodes {
+            Some(1) => f.write_str(", 1 node)"),
+            Some(nodes) => write!(f, ", {nodes} nodes)"),
+            None => f.write_str(")"),
+        }
+    }
+}
+
+impl Cluster {
+    /// Asks the server for its version: the first request of a run, made once, without patience.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn version(&self) -> Result<String, RequestError> {
+        let info =
+            request::first(Verb::Get, &"the server's version", self.client.apiserver_version()).await?;
+        Ok(info.git_version)
+    }
+
+    /// Finds out which cluster this is, given its version.
+    ///
+    /// # Errors
+    /// The server's refusal, other than that of listing nodes, or no answer in time.
+    pub async fn identify(&self, version: String) -> Result<Identity, RequestError> {
+        let nodes = match self.list(&object::NODE.gvk(), None, None).await {
+            Ok(nodes) => Some(nodes),
+            Err(error) if error.code() == Some(403) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Identity {
+            context: self.context().to_owned(),
+            distribution: distribution(nodes.as_deref().unwrap_or_default(), &version),
+            version,
+            nodes: nodes.map(|nodes| nodes.len()),
+        })
+    }
+}
+
+fn distribution(nodes: &[Object], version: &str) -> &'static str {
+    let all = |test: &dyn Fn(&Object) -> bool| !nodes.is_empty() && nodes.iter().all(test);
+    let provider = |node: &Object, prefix: &str| {
+        node.data["spec"]["providerID"].as_str().is_some_and(|id| id.starts_with(prefix))
+    };
+    let label = |node: &Object, key: &str| {
+        node.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(key))
+    };
+    if all(&|node| {
+        provider(node, "k3s://k3d-")
+            && node.metadata.name.as_deref().is_some_and(|name| name.starts_with("k3d-"))
+    }) {
+        "k3d"
+    } else if all(&|node| provider(node, "kind://")) {
+        "kind"
+    } else if all(&|node| label(node, "minikube.k8s.io/name")) {
+        "minikube"
+    } else if all(&|node| label(node, "bootstrap.internal/devcluster")) {
+        "devcluster"
+    } else if version.contains("+k3s") {
+        "k3s"
+    } else {
+        "Kubernetes"
+    }
+}

@@ -1,0 +1,110 @@
+//! The verbs: each builds what it needs, runs it, and maps the outcome to an exit code.
+
+use std::ffi::OsString;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use crate::cli::{self, Cli, Command, Common};
+use crate::cluster::Target;
+use crate::error::{Error, Exit};
+use crate::report::{Color, Options, Output, Printer, Verbosity};
+use crate::stack::Stack;
+
+mod check;
+mod completions;
+mod credentials;
+mod down;
+mod eject;
+mod render;
+mod session;
+mod status;
+mod up;
+
+/// Runs the command line and returns the exit code.
+#[must_use]
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed stdout is the reader's choice.
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Success.code(),
+                _ => Exit::Usage.code(),
+            };
+        }
+    };
+    let printer = Printer::stdio(color(&cli.common));
+    let result = runtime().and_then(|runtime| {
+        let result = runtime.block_on(dispatch(&cli, &printer));
+        // A second Ctrl-C has left things that would be waited for.
+        runtime.shutdown_background();
+        result
+    });
+    match result {
+        Ok(exit) => exit.code(),
+        Err(error) => {
+            let error = error.downcast::<Error>().unwrap_or_else(|other| {
+                let causes = other.chain().skip(1).map(ToString::to_string).collect::<Vec<_>>().join(": ");
+                let error = Error::new(Exit::Unexpected, other.to_string());
+                if causes.is_empty() { error } else { error.because(causes) }
+            });
+            printer.error(&error);
+            error.exit().code()
+        }
+    }
+}
+
+async fn dispatch(cli: &Cli, printer: &Printer) -> anyhow::Result<Exit> {
+    let common = &cli.common;
+    match &cli.command {
+        Command::Up(options) => Ok(up::run(common, options, printer).await),
+        Command::Down(options) => Ok(down::run(common, options, printer).await),
+        Command::Status => status::run(common, printer).await,
+        Command::Check(options) => check::run(common, options, printer).await,
+        Command::Render(options) => render::run(common, options, printer),
+        Command::Eject(options) => eject::run(options, printer),
+        Command::Credentials(options) => credentials::run(common, options, printer).await,
+        Command::Completions(options) => completions::run(options, printer),
+    }
+}
+
+/// One thread is as fast as more for what is nearly all waiting, and starts sooner.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the async runtime")
+}
+
+fn options(common: &Common) -> Options {
+    let output = match common.output {
+        cli::Output::Human => Output::Human,
+        cli::Output::Plain => Output::Plain,
+        cli::Output::Json => Output::Json,
+    };
+    let verbosity = match (common.quiet, common.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    Options { output, verbosity }
+}
+
+fn color(common: &Common) -> Color {
+    match common.color {
+        cli::Color::Auto => Color::Auto,
+        cli::Color::Always => Color::Always,
+        cli::Color::Never => Color::Never,
+    }
+}
+
+fn target(common: &Common) -> Target {
+    Target { kubeconfig: common.kubeconfig.clone(), context: common.context.clone() }
+}
+
+fn stack(common: &Common) -> Result<Stack, Error> {
+    common.stack.as_deref().map_or_else(Stack::embedded, Stack::load)
+}

@@ -1,0 +1,44 @@
+//! `bootstrap down`: of the stack it needs only name and namespace.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Common, Down};
+use crate::cluster::Cluster;
+use crate::commands::{session, stack, target};
+use crate::delete;
+use crate::engine::Summary;
+use crate::error::{Error, Exit};
+use crate::event::{Events, Kind};
+use crate::preflight;
+use crate::report::Printer;
+
+pub(super) async fn run(common: &Common, options: &Down, printer: &Printer) -> Exit {
+    session::conduct(common, printer, async |events, cancel| down(common, options, &events, &cancel).await)
+        .await
+}
+
+async fn down(
+    common: &Common,
+    options: &Down,
+    events: &Events,
+    cancel: &CancellationToken,
+) -> Result<Summary, Error> {
+    let stack = stack(common)?;
+    let cluster = Cluster::connect(&target(common)).await?;
+    let identity = preflight::reach(&cluster).await?;
+    events.send(Kind::RunStarted {
+        command: "down",
+        stack: stack.name.clone(),
+        cluster: identity.to_string(),
+        namespace: stack.namespace.clone(),
+        steps: Vec::new(),
+    });
+    let options = delete::Options {
+        timeout: options.timeout,
+        purge_data: options.purge_data,
+        wait_lock: options.wait_lock,
+        dry_run: options.dry_run,
+    };
+    let tally = delete::down(&cluster, &stack.name, &stack.namespace, &options, events, cancel).await?;
+    Ok(Summary { tally, notes: Vec::new() })
+}

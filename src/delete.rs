@@ -1,0 +1,431 @@
+//! Takes away what the inventory lists and nothing else: releases, workloads, what they read, cluster-wide objects, and at
+//! last the namespaces that `up` made, if nobody else uses them. Claims are kept unless they are to be purged.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use kube::api::{DeleteParams, Preconditions, PropagationPolicy};
+use kube::core::GroupVersionKind;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::{Cluster, RequestError, namespace_ref};
+use crate::error::{Error, Exit};
+use crate::event::{Change, Events, Kind, ReleaseAction, Tally};
+use crate::helm::{self, Helm, Record, Until};
+use crate::inventory::{Inventory, MADE_BY, ReleaseEntry};
+use crate::lease;
+use crate::object::{self, Object, ObjectRef};
+use crate::wait::{Awaited, WaitError, Waiter};
+
+/// What the user may choose about a `down`.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long the run may take.
+    pub timeout: Duration,
+    /// Whether the claims and their volumes go, too.
+    pub purge_data: bool,
+    /// Whether to wait for another run to end.
+    pub wait_lock: bool,
+    /// Whether only to say what would be done.
+    pub dry_run: bool,
+}
+
+/// What there is to take away.
+#[derive(Debug, Default)]
+pub struct Removal {
+    /// Releases that helm knows of, in the order in which they go.
+    pub releases: Vec<ReleaseEntry>,
+    /// Objects that run pods.
+    pub workloads: Vec<Object>,
+    /// Claims with the stack's data.
+    pub claims: Vec<Object>,
+    /// Everything else of the stack that is in a namespace.
+    pub namespaced: Vec<Object>,
+    /// What is in no namespace.
+    pub cluster_wide: Vec<Object>,
+    /// The namespaces that `up` made.
+    pub namespaces: Vec<Object>,
+}
+
+/// Takes the stack away.
+///
+/// # Errors
+/// Exit 3 when helm is wanted and missing, 4 when another run works on the stack, 6 out of time.
+pub async fn down(
+    cluster: &Cluster,
+    stack: &str,
+    namespace: &str,
+    options: &Options,
+    events: &Events,
+    cancel: &CancellationToken,
+) -> Result<Tally, Error> {
+    if options.dry_run {
+        let inventory = Inventory::load(cluster, stack, namespace).await.map_err(RequestError::into_error)?;
+        let removal = Removal::survey(cluster, &inventory).await?;
+        return Ok(removal.announce(options.purge_data, events));
+    }
+    let held = lease::acquire(cluster, stack, "down", options.wait_lock, events, cancel).await?;
+    let result = tokio::select! {
+        result = take_away(cluster, stack, namespace, options, events, cancel) => result,
+        () = held.lost.cancelled() => Err(Error::new(Exit::Refused, "another run has taken the lease of this stack")),
+    };
+    held.release().await;
+    result
+}
+
+async fn take_away(
+    cluster: &Cluster,
+    stack: &str,
+    namespace: &str,
+    options: &Options,
+    events: &Events,
+    cancel: &CancellationToken,
+) -> Result<Tally, Error> {
+    let mut inventory = Inventory::load(cluster, stack, namespace).await.map_err(RequestError::into_error)?;
+    let removal = Removal::survey(cluster, &inventory).await?;
+    let helm = if removal.releases.is_empty() { None } else { Some(Helm::find(cluster.target())?) };
+    let mut work = Work {
+        cluster,
+        events,
+        waiter: Waiter::new(cluster.clone(), events.clone()),
+        until: Until { deadline: Instant::now() + options.timeout, cancelled: cancel.clone() },
+        tally: Tally::default(),
+    };
+    let (storage, releases): (Vec<_>, Vec<_>) =
+        removal.releases.into_iter().partition(|release| release.is_storage);
+    work.uninstall(helm.as_ref(), &releases).await?;
+    work.delete(&removal.workloads).await?;
+    if options.purge_data {
+        // The provisioner takes the volumes away, so it must still be there.
+        let volumes = work.volumes_of(&removal.claims).await?;
+        work.delete(&removal.claims).await?;
+        work.gone(volumes).await?;
+    } else {
+        work.keep(&removal.claims);
+    }
+    work.uninstall(helm.as_ref(), &storage).await?;
+    work.delete(&removal.namespaced).await?;
+    work.delete(&removal.cluster_wide).await?;
+    let keeps_claims = !options.purge_data && !removal.claims.is_empty();
+    work.finish(&mut inventory, removal.namespaces, keeps_claims).await?;
+    Ok(work.tally)
+}
+
+impl Removal {
+    /// Finds what is there of all that the inventory lists.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn survey(cluster: &Cluster, inventory: &Inventory) -> Result<Self, Error> {
+        let own = inventory.name.namespace.clone().unwrap_or_default();
+        let mut places = inventory.content.namespaces.clone();
+        places.insert(own.clone());
+        let content = &inventory.content;
+        let (members, records, claims, namespaces) = tokio::try_join!(
+            async { members(cluster, inventory, &places).await.map_err(RequestError::into_error) },
+            try_join_all(content.releases.iter().map(|entry| async {
+                helm::records(cluster, &entry.namespace, &[entry.name.as_str()]).await
+            })),
+            async { all_of(cluster, content.claims.iter().cloned()).await.map_err(RequestError::into_error) },
+            async {
+                let named =
+                    content.releases.iter().map(|entry| entry.namespace.clone()).chain(places.clone());
+                let spaces: BTreeSet<_> = named.map(|name| namespace_ref(&name)).collect();
+                all_of(cluster, spaces.into_iter()).await.map_err(RequestError::into_error)
+            },
+        )?;
+        let records: Vec<Record> = records.into_iter().flatten().collect();
+        let mut removal = Self { claims, ..Self::default() };
+        removal.releases = in_order(content.releases.clone(), &content.steps, &records);
+        removal.namespaces =
+            namespaces.into_iter().filter(|found| made_by(found, &inventory.stack)).collect();
+        for member in members {
+            let Some(name) = ObjectRef::of(&member) else { continue };
+            if name.namespace.is_none() {
+                removal.cluster_wide.push(member);
+            } else if name.is(&object::CLAIM) {
+                // The inventory names it as well, if it names the class.
+                if !removal.claims.iter().any(|claim| claim.metadata.uid == member.metadata.uid) {
+                    removal.claims.push(member);
+                }
+            } else if runs_pods(&name) {
+                removal.workloads.push(member);
+            } else {
+                removal.namespaced.push(member);
+            }
+        }
+        Ok(removal)
+    }
+
+    /// Says what would be done.
+    fn announce(&self, purge_data: bool, events: &Events) -> Tally {
+        let mut tally = Tally::default();
+        let mut say = |object: ObjectRef, change: Change| {
+            tally.count(change);
+            events.send(Kind::ObjectChanged { step: None, object, change, why: Some("dry run".to_owned()) });
+        };
+        for object in
+            self.workloads.iter().chain(&self.namespaced).chain(&self.cluster_wide).chain(&self.namespaces)
+        {
+            say(name_of(object), Change::Deleted);
+        }
+        for claim in &self.claims {
+            say(name_of(claim), if purge_data { Change::Deleted } else { Change::Kept });
+        }
+        for release in &self.releases {
+            tally.count(Change::Deleted);
+            events.send(Kind::ReleaseChanged {
+                step: None,
+                release: release.name.clone(),
+                namespace: release.namespace.clone(),
+                change: Change::Deleted,
+                revision: None,
+            });
+        }
+        tally
+    }
+}
+
+/// The last step's release first; among all, one that owns an aggregated API before the others, since without its pods
+/// that API would stand in the way of every namespace that is to go.
+fn in_order(mut releases: Vec<ReleaseEntry>, steps: &[String], records: &[Record]) -> Vec<ReleaseEntry> {
+    let record = |entry: &ReleaseEntry| records.iter().find(|record| record.release == entry.release());
+    releases.retain(|entry| record(entry).is_some());
+    let owns_api = |entry: &ReleaseEntry| {
+        record(entry).is_some_and(|record| record.objects().any(|name| name.is(&object::API_SERVICE)))
+    };
+    let place = |entry: &ReleaseEntry| steps.iter().position(|step| *step == entry.step);
+    releases.sort_by_key(|entry| (!owns_api(entry), std::cmp::Reverse(place(entry))));
+    releases
+}
+
+/// One LIST by label for each kind and namespace of the inventory.
+async fn members(
+    cluster: &Cluster,
+    inventory: &Inventory,
+    places: &BTreeSet<String>,
+) -> Result<Vec<Object>, RequestError> {
+    let label = format!("{}={}", crate::inventory::PART_OF, inventory.id());
+    let mut lists = Vec::new();
+    for kind in inventory.kinds() {
+        // The kind of a CRD that is gone has no objects.
+        let namespaced = match cluster.is_namespaced(&kind).await {
+            Ok(namespaced) => namespaced,
+            Err(error) if error.is_not_found() => continue,
+            Err(error) => return Err(error),
+        };
+        if namespaced {
+            lists.extend(places.iter().map(|place| (kind.clone(), Some(place.clone()))));
+        } else {
+            lists.push((kind, None));
+        }
+    }
+    let label = label.as_str();
+    let lists = lists.into_iter().map(|(kind, place): (GroupVersionKind, Option<String>)| async move {
+        cluster.list(&kind, place.as_deref(), Some(label)).await
+    });
+    Ok(try_join_all(lists).await?.into_iter().flatten().collect())
+}
+
+async fn all_of(
+    cluster: &Cluster,
+    names: impl Iterator<Item = ObjectRef>,
+) -> Result<Vec<Object>, RequestError> {
+    let names: Vec<_> = names.collect();
+    Ok(try_join_all(names.iter().map(|name| cluster.get(name))).await?.into_iter().flatten().collect())
+}
+
+fn made_by(namespace: &Object, stack: &str) -> bool {
+    namespace
+        .metadata
+        .annotations
+        .as_ref()
+        .and_then(|all| all.get(MADE_BY))
+        .is_some_and(|maker| maker == stack)
+}
+
+fn runs_pods(name: &ObjectRef) -> bool {
+    [
+        &object::DEPLOYMENT,
+        &object::STATEFUL_SET,
+        &object::DAEMON_SET,
+        &object::JOB,
+        &object::CRON_JOB,
+        &object::POD,
+    ]
+    .into_iter()
+    .any(|kind| name.is(kind))
+}
+
+fn name_of(object: &Object) -> ObjectRef {
+    ObjectRef::of(object).expect("an object that the server returned has a kind and a name")
+}
+
+/// A `down` at work.
+struct Work<'a> {
+    cluster: &'a Cluster,
+    events: &'a Events,
+    waiter: Waiter,
+    until: Until,
+    tally: Tally,
+}
+
+impl Work<'_> {
+    async fn uninstall(&mut self, helm: Option<&Helm>, releases: &[ReleaseEntry]) -> Result<(), Error> {
+        let Some(helm) = helm else { return Ok(()) };
+        for entry in releases {
+            self.check_interrupt()?;
+            let release = entry.release();
+            self.events.send(Kind::ReleaseStarted {
+                step: None,
+                release: release.name.clone(),
+                action: ReleaseAction::Uninstall,
+                why: "it is taken away".to_owned(),
+            });
+            helm.uninstall(&release, &self.until).await?;
+            self.tally.count(Change::Deleted);
+            self.events.send(Kind::ReleaseChanged {
+                step: None,
+                release: release.name,
+                namespace: release.namespace,
+                change: Change::Deleted,
+                revision: None,
+            });
+        }
+        Ok(())
+    }
+
+    /// Deletes objects side by side, what hangs on them first, and waits until they are gone.
+    async fn delete(&mut self, objects: &[Object]) -> Result<(), Error> {
+        self.check_interrupt()?;
+        let cluster = self.cluster;
+        let deletions = objects.iter().map(|object| async move {
+            let same = Preconditions { uid: object.metadata.uid.clone(), ..Preconditions::default() };
+            let params = DeleteParams {
+                propagation_policy: Some(PropagationPolicy::Foreground),
+                preconditions: Some(same),
+                ..DeleteParams::default()
+            };
+            cluster.delete(&name_of(object), &params).await
+        });
+        try_join_all(deletions).await.map_err(RequestError::into_error)?;
+        self.gone(objects.to_vec()).await?;
+        for object in objects {
+            self.say(object, Change::Deleted, None);
+        }
+        Ok(())
+    }
+
+    async fn gone(&self, objects: Vec<Object>) -> Result<(), Error> {
+        let leaving =
+            objects.into_iter().map(|object| Awaited { object: name_of(&object), seen: Some(object) });
+        self.waiter.until_gone(leaving.collect(), self.until.deadline, &self.until.cancelled).await.map_err(
+            |error| {
+                if matches!(error, WaitError::Cancelled) {
+                    return interrupted();
+                }
+                let failure = Error::new(error.exit(), error.to_string());
+                let stuck = error.unready().first();
+                match stuck {
+                    Some(stuck) => {
+                        failure.hint(format!("see what holds it: kubectl get {} -o yaml", stuck.object))
+                    }
+                    None => failure,
+                }
+            },
+        )
+    }
+
+    /// The volumes that will go with these claims.
+    async fn volumes_of(&self, claims: &[Object]) -> Result<Vec<Object>, Error> {
+        let names = claims.iter().filter_map(|claim| claim.data["spec"]["volumeName"].as_str());
+        let names = names.map(|name| ObjectRef::new(&object::VOLUME, None, name));
+        let volumes = all_of(self.cluster, names).await.map_err(RequestError::into_error)?;
+        let goes = |volume: &Object| volume.data["spec"]["persistentVolumeReclaimPolicy"] == "Delete";
+        Ok(volumes.into_iter().filter(goes).collect())
+    }
+
+    fn keep(&mut self, claims: &[Object]) {
+        for claim in claims {
+            self.say(claim, Change::Kept, Some("it holds data; --purge-data deletes it".to_owned()));
+        }
+    }
+
+    /// The namespaces that `up` made go if nothing is left in them; the inventory goes last, or stays for kept claims.
+    async fn finish(
+        &mut self,
+        inventory: &mut Inventory,
+        namespaces: Vec<Object>,
+        keeps_claims: bool,
+    ) -> Result<(), Error> {
+        let mut empty = Vec::new();
+        for namespace in namespaces {
+            let name = namespace.metadata.name.clone().unwrap_or_default();
+            let others = self.others_in(&name, inventory).await?;
+            match others.first() {
+                None => empty.push(namespace),
+                Some(first) => {
+                    let more = if others.len() > 1 {
+                        format!(" and {} more", others.len() - 1)
+                    } else {
+                        String::new()
+                    };
+                    self.say(&namespace, Change::Kept, Some(format!("{first}{more} is in it")));
+                }
+            }
+        }
+        if keeps_claims {
+            // So that a later `down --purge-data` knows them, and the next `up` the namespaces that are its own.
+            let claims = std::mem::take(&mut inventory.content.claims);
+            inventory.content = crate::inventory::Content { claims, ..Default::default() };
+            inventory.save(self.cluster).await.map_err(RequestError::into_error)?;
+        } else if inventory.exists() {
+            inventory.delete(self.cluster).await.map_err(RequestError::into_error)?;
+        }
+        self.delete(&empty).await
+    }
+
+    /// What is in a namespace that neither Kubernetes nor this run put there.
+    async fn others_in(&self, namespace: &str, inventory: &Inventory) -> Result<Vec<ObjectRef>, Error> {
+        let kinds = self.cluster.namespaced_kinds().await.map_err(RequestError::into_error)?;
+        let lists = kinds.iter().map(|kind| async {
+            match self.cluster.list(kind, Some(namespace), None).await {
+                // What cannot be listed, because it is not allowed or its server is gone, cannot be judged.
+                Err(error) if matches!(error.code(), Some(403 | 404 | 405 | 503)) => Ok(Vec::new()),
+                answer => answer,
+            }
+        });
+        let found = try_join_all(lists).await.map_err(RequestError::into_error)?;
+        let own = |object: &Object| {
+            !comes_by_itself(object) && ObjectRef::of(object).as_ref() != Some(&inventory.name)
+        };
+        Ok(found.iter().flatten().filter(|object| own(object)).map(name_of).collect())
+    }
+
+    fn say(&mut self, object: &Object, change: Change, why: Option<String>) {
+        self.tally.count(change);
+        self.events.send(Kind::ObjectChanged { step: None, object: name_of(object), change, why });
+    }
+
+    fn check_interrupt(&self) -> Result<(), Error> {
+        if self.until.cancelled.is_cancelled() { Err(interrupted()) } else { Ok(()) }
+    }
+}
+
+/// What every namespace has, what the server derives from other objects, and what is on its way out.
+fn comes_by_itself(object: &Object) -> bool {
+    let name = name_of(object);
+    let metadata = &object.metadata;
+    metadata.deletion_timestamp.is_some()
+        || metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty())
+        || matches!(name.kind.as_str(), "Event" | "Endpoints" | "EndpointSlice" | "PodMetrics")
+        || (name.is(&object::CONFIG_MAP) && name.name == "kube-root-ca.crt")
+        || (name.is(&object::SERVICE_ACCOUNT) && name.name == "default")
+}
+
+fn interrupted() -> Error {
+    Error::new(Exit::Interrupted, "interrupted; what is left is still in the inventory")
+        .hint("bootstrap down goes on from here")
+}

@@ -1,0 +1,190 @@
+//! Carries out one step: its Secret, its objects wave by wave, its release, and the wait until all is Current.
+
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::time::Instant;
+
+use crate::apply::{self, Applied};
+use crate::engine::run::Run;
+use crate::engine::{release, since};
+use crate::error::{Error, Exit};
+use crate::event::{Change, Kind, Tally, Unready};
+use crate::manifest::{self, Manifest};
+use crate::object::{self, ObjectRef};
+use crate::plan::PlannedStep;
+use crate::wait::{Awaited, WaitError};
+
+/// What a step did.
+pub(super) struct Done {
+    pub(super) tally: Tally,
+    /// Its objects.
+    pub(super) awaited: Vec<Awaited>,
+}
+
+/// How a step did not end well.
+pub(super) enum StepError {
+    /// It was stopped before it could be judged.
+    Cut,
+    /// It failed, for some of them because these objects are not ready.
+    Failed(Error, Vec<Unready>),
+}
+
+impl From<Error> for StepError {
+    fn from(error: Error) -> Self {
+        match error.exit() {
+            Exit::Interrupted => Self::Cut,
+            _ => Self::Failed(error, Vec::new()),
+        }
+    }
+}
+
+impl From<WaitError> for StepError {
+    fn from(error: WaitError) -> Self {
+        if matches!(error, WaitError::Cancelled) {
+            return Self::Cut;
+        }
+        let unready = error.unready().to_vec();
+        let failure = Error::new(error.exit(), error.to_string());
+        let hint = unready.first().map(|first| format!("kubectl describe {}", first.object));
+        Self::Failed(hint.into_iter().fold(failure, Error::hint), unready)
+    }
+}
+
+/// Carries out a step.
+pub(super) async fn carry_out(run: &Run, step: PlannedStep) -> Result<Done, StepError> {
+    let began = Instant::now();
+    let deadline = step.timeout.map_or(run.deadline, |timeout| run.deadline.min(began + timeout));
+    run.events.send(Kind::StepStarted { step: step.name.clone() });
+    let mut done = Done { tally: Tally::default(), awaited: Vec::new() };
+    if step.secret.is_some() {
+        ensure_secret(run, &step, &mut done).await?;
+    }
+    for wave in &step.waves {
+        if run.stop.is_cancelled() {
+            return Err(StepError::Cut);
+        }
+        apply_wave(run, &step.name, wave, deadline, &mut done).await?;
+    }
+    if let Some(planned) = &step.release {
+        release::carry_out(run, &step, planned, deadline, &mut done).await?;
+    }
+    run.waiter.until_current(&step.name, done.awaited.clone(), deadline, &run.stop).await?;
+    run.events.send(Kind::StepFinished { step: step.name, tally: done.tally, took_ms: since(began) });
+    Ok(done)
+}
+
+async fn ensure_secret(run: &Run, step: &PlannedStep, done: &mut Done) -> Result<(), Error> {
+    let Some(spec) = &step.secret else { return Ok(()) };
+    let inventory = run.inventory.lock().await.clone();
+    let name = ObjectRef::new(&object::SECRET, inventory.name.namespace.as_deref(), &spec.name);
+    let ensured = crate::secret::ensure(&run.cluster, &inventory, &name, spec, run.live.get(&name))
+        .await
+        .map_err(crate::cluster::RequestError::into_error)?;
+    run.revisions.lock().await.insert(spec.name.clone(), ensured.revision);
+    done.tally.count(ensured.change);
+    run.events.send(Kind::ObjectChanged {
+        step: Some(step.name.clone()),
+        object: name,
+        change: ensured.change,
+        why: ensured.why,
+    });
+    Ok(())
+}
+
+/// Applies the objects of a wave side by side, and waits for those that later waves cannot be applied without.
+async fn apply_wave(
+    run: &Run,
+    step: &str,
+    wave: &[Manifest],
+    deadline: Instant,
+    done: &mut Done,
+) -> Result<(), StepError> {
+    let mut applying: FuturesUnordered<_> =
+        wave.iter().map(|manifest| apply_one(run, manifest, deadline)).collect();
+    let mut definitions = Vec::new();
+    let mut failure = None;
+    while let Some((manifest, result)) = applying.next().await {
+        let applied = match result {
+            Ok(applied) => applied,
+            // The writes beside it end; then the step does.
+            Err(error) => {
+                failure.get_or_insert(error);
+                continue;
+            }
+        };
+        report(run, step, manifest, &applied);
+        done.tally.count(applied.change);
+        let awaited = Awaited { object: manifest.name.clone(), seen: Some(applied.live) };
+        if manifest.name.is(&object::CUSTOM_RESOURCE_DEFINITION) {
+            definitions.push(awaited.clone());
+        }
+        done.awaited.push(awaited);
+    }
+    drop(applying);
+    if let Some(error) = failure {
+        return Err(error.into());
+    }
+    if !definitions.is_empty() {
+        run.waiter.until_current(step, definitions, deadline, &run.stop).await?;
+    }
+    Ok(())
+}
+
+async fn apply_one<'a>(
+    run: &Run,
+    manifest: &'a Manifest,
+    deadline: Instant,
+) -> (&'a Manifest, Result<Applied, Error>) {
+    let _permit = run.writes.acquire().await;
+    let result = if manifest.name.is(&object::NAMESPACE) {
+        apply_namespace(run, manifest, deadline).await
+    } else {
+        let mut manifest = manifest.clone();
+        for (secret, revision) in run.revisions.lock().await.iter() {
+            manifest::add_secret_revision(&mut manifest.object, secret, revision);
+        }
+        apply::apply(&run.cluster, &manifest, &run.live).await
+    };
+    (manifest, result)
+}
+
+/// The stack's own namespace was made before its step, for the inventory to live in.
+async fn apply_namespace(run: &Run, manifest: &Manifest, deadline: Instant) -> Result<Applied, Error> {
+    let own = run.inventory.lock().await.name.namespace.clone();
+    let change = if own.as_deref() == Some(&manifest.name.name) {
+        run.namespace_change
+    } else {
+        apply::ensure_namespace(&run.cluster, &run.waiter, &manifest.object, &run.stack, deadline, &run.stop)
+            .await?
+    };
+    let live = run.live.get(&manifest.name).filter(|_| change == Change::Unchanged).cloned();
+    let live = match live {
+        Some(live) => live,
+        None => run
+            .cluster
+            .get(&manifest.name)
+            .await
+            .map_err(crate::cluster::RequestError::into_error)?
+            .ok_or_else(|| {
+                Error::new(Exit::Unexpected, format!("{} was deleted while it was worked in", manifest.name))
+            })?,
+    };
+    Ok(Applied { change, live, drift: Vec::new() })
+}
+
+fn report(run: &Run, step: &str, manifest: &Manifest, applied: &Applied) {
+    for drift in &applied.drift {
+        run.events.send(Kind::DriftReverted {
+            step: step.to_owned(),
+            object: manifest.name.clone(),
+            change: drift.change.clone(),
+            manager: drift.manager.clone(),
+            age: drift.age.clone(),
+        });
+    }
+    run.events.send(Kind::ObjectChanged {
+        step: Some(step.to_owned()),
+        object: manifest.name.clone(),
+        change: applied.change,
+        why: None,
+    });
+}

@@ -1,0 +1,246 @@
+//! What `up` made, kept in the cluster: a ConfigMap in the form of an ApplySet's parent (KEP-3659), which `down` reads.
+//!
+//! Its data holds what labels cannot: the releases, the order of the steps, the claims that were kept.
+
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use kube::api::DeleteParams;
+use kube::core::{GroupVersionKind, ObjectMeta, TypeMeta};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::cluster::{Cluster, RequestError};
+use crate::helm::Release;
+use crate::object::{self, Object, ObjectRef};
+
+/// The label of every member, with the set's id.
+pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
+
+/// The annotation of a namespace that `up` made, with the stack's name.
+pub const MADE_BY: &str = "bootstrap.internal/made-by";
+
+const ID: &str = "applyset.kubernetes.io/id";
+const TOOLING: &str = "applyset.kubernetes.io/tooling";
+const KINDS: &str = "applyset.kubernetes.io/contains-group-kinds";
+const NAMESPACES: &str = "applyset.kubernetes.io/additional-namespaces";
+
+/// The key of the ConfigMap that holds [`Content`].
+const DATA_KEY: &str = "inventory.json";
+
+/// The inventory of one stack.
+#[derive(Clone, Debug)]
+pub struct Inventory {
+    /// The ConfigMap.
+    pub name: ObjectRef,
+    /// The stack's name.
+    pub stack: String,
+    /// What it says.
+    pub content: Content,
+    /// What the cluster has; `None` when there is no ConfigMap yet.
+    saved: Option<Content>,
+}
+
+/// What an inventory says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Content {
+    /// The kinds that members may have, as `group/version/Kind`.
+    pub kinds: BTreeSet<String>,
+    /// The namespaces other than its own that members may be in.
+    pub namespaces: BTreeSet<String>,
+    /// The steps, in the order in which they were carried out.
+    pub steps: Vec<String>,
+    /// The releases, in the order of their steps.
+    pub releases: Vec<ReleaseEntry>,
+    /// The claims that hold the stack's data.
+    pub claims: BTreeSet<ObjectRef>,
+}
+
+/// A release that `up` made, or was about to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseEntry {
+    /// The release.
+    pub name: String,
+    /// The namespace that it lives in.
+    pub namespace: String,
+    /// The step that it belongs to.
+    pub step: String,
+    /// Whether it brings the storage class, which claims need until they are gone.
+    #[serde(default)]
+    pub is_storage: bool,
+    /// The digest of chart and values; `None` from before helm is started until it has ended well.
+    pub digest: Option<String>,
+    /// The revision that this digest made.
+    pub revision: Option<u32>,
+}
+
+impl ReleaseEntry {
+    /// The release's name.
+    #[must_use]
+    pub fn release(&self) -> Release {
+        Release { name: self.name.clone(), namespace: self.namespace.clone() }
+    }
+}
+
+impl Inventory {
+    /// The inventory of a stack that is not in the cluster yet.
+    #[must_use]
+    pub fn new(stack: &str, namespace: &str) -> Self {
+        let name = ObjectRef::new(&object::CONFIG_MAP, Some(namespace), &format!("bootstrap-{stack}"));
+        Self { name, stack: stack.to_owned(), content: Content::default(), saved: None }
+    }
+
+    /// Reads the inventory of a stack; it is empty when there is none.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn load(cluster: &Cluster, stack: &str, namespace: &str) -> Result<Self, RequestError> {
+        let inventory = Self::new(stack, namespace);
+        let saved = cluster.get(&inventory.name).await?.map(|found| {
+            // A ConfigMap that a hand has emptied is mended by the next save.
+            let text = found.data["data"][DATA_KEY].as_str().unwrap_or_default();
+            serde_json::from_str::<Content>(text).unwrap_or_default()
+        });
+        Ok(Self { content: saved.clone().unwrap_or_default(), saved, ..inventory })
+    }
+
+    /// Tells whether the cluster has it.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.saved.is_some()
+    }
+
+    /// The id that all members carry as the label [`PART_OF`].
+    #[must_use]
+    pub fn id(&self) -> String {
+        id(&self.name)
+    }
+
+    /// Tells whether an object carries the set's label.
+    #[must_use]
+    pub fn owns(&self, object: &Object) -> bool {
+        object.metadata.labels.as_ref().and_then(|labels| labels.get(PART_OF)) == Some(&self.id())
+    }
+
+    /// The kinds that members may have.
+    pub fn kinds(&self) -> impl Iterator<Item = GroupVersionKind> {
+        self.content.kinds.iter().filter_map(|text| {
+            let mut parts = text.splitn(3, '/');
+            Some(GroupVersionKind::gvk(parts.next()?, parts.next()?, parts.next()?))
+        })
+    }
+
+    /// Adds an object's kind and namespace, so that the object can be found again.
+    pub fn expect(&mut self, member: &ObjectRef) {
+        self.content.kinds.insert(format!("{}/{}/{}", member.group, member.version, member.kind));
+        if member.namespace != self.name.namespace {
+            self.content.namespaces.extend(member.namespace.clone());
+        }
+    }
+
+    /// The entry of a release, if there is one.
+    #[must_use]
+    pub fn release(&self, name: &str, namespace: &str) -> Option<&ReleaseEntry> {
+        self.content.releases.iter().find(|entry| entry.name == name && entry.namespace == namespace)
+    }
+
+    /// Puts a release's entry in place of the one before, or at the end.
+    pub fn set_release(&mut self, entry: ReleaseEntry) {
+        let same = |other: &&mut ReleaseEntry| other.name == entry.name && other.namespace == entry.namespace;
+        match self.content.releases.iter_mut().find(same) {
+            Some(place) => *place = entry,
+            None => self.content.releases.push(entry),
+        }
+    }
+
+    /// Writes it to the cluster, if the cluster does not have it so already.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn save(&mut self, cluster: &Cluster) -> Result<(), RequestError> {
+        if self.saved.as_ref() != Some(&self.content) {
+            // Nobody else has a say in it, so it is taken by force.
+            cluster.apply(&self.object(), true).await?;
+            self.saved = Some(self.content.clone());
+        }
+        Ok(())
+    }
+
+    /// Takes it away.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn delete(&mut self, cluster: &Cluster) -> Result<(), RequestError> {
+        cluster.delete(&self.name, &DeleteParams::default()).await?;
+        self.saved = None;
+        Ok(())
+    }
+
+    fn object(&self) -> Object {
+        let kinds: Vec<_> = self.kinds().map(|kind| group_kind(&kind)).collect();
+        let namespaces: Vec<_> = self.content.namespaces.iter().cloned().collect();
+        let annotations = [
+            (TOOLING, concat!("bootstrap/v", env!("CARGO_PKG_VERSION")).to_owned()),
+            (KINDS, kinds.join(",")),
+            (NAMESPACES, namespaces.join(",")),
+        ];
+        Object {
+            types: Some(TypeMeta { api_version: "v1".to_owned(), kind: "ConfigMap".to_owned() }),
+            metadata: ObjectMeta {
+                name: Some(self.name.name.clone()),
+                namespace: self.name.namespace.clone(),
+                labels: Some([(ID.to_owned(), self.id())].into()),
+                annotations: Some(annotations.map(|(key, value)| (key.to_owned(), value)).into()),
+                ..ObjectMeta::default()
+            },
+            data: json!({ "data": { DATA_KEY: Value::from(self.text()) } }),
+        }
+    }
+
+    fn text(&self) -> String {
+        serde_json::to_string_pretty(&self.content).expect("strings, numbers and lists are always JSON")
+    }
+}
+
+/// The set's id, as KEP-3659 makes it from its parent.
+fn id(parent: &ObjectRef) -> String {
+    let namespace = parent.namespace.as_deref().unwrap_or_default();
+    let text = format!("{}.{namespace}.{}.{}", parent.name, parent.kind, parent.group);
+    format!("applyset-{}-v1", BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(text)))
+}
+
+fn group_kind(kind: &GroupVersionKind) -> String {
+    if kind.group.is_empty() { kind.kind.clone() } else { format!("{}.{}", kind.kind, kind.group) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The id of the example in kubectl's own tests (`pkg/cmd/apply/applyset_test.go`) has this form and length.
+    #[test]
+    fn an_id_is_a_label_value_that_kubectl_accepts() {
+        let id = id(&ObjectRef::new(&object::CONFIG_MAP, Some("monitoring"), "bootstrap-observability"));
+        assert!(id.starts_with("applyset-") && id.ends_with("-v1") && id.len() <= 63, "{id}");
+    }
+
+    #[test]
+    fn a_release_is_announced_once_and_then_updated() {
+        let mut inventory = Inventory::new("s", "n");
+        let entry = |revision| ReleaseEntry {
+            name: "r".to_owned(),
+            namespace: "n".to_owned(),
+            step: "s".to_owned(),
+            is_storage: false,
+            digest: None,
+            revision,
+        };
+        inventory.set_release(entry(None));
+        inventory.set_release(entry(Some(1)));
+        assert_eq!(inventory.content.releases, [entry(Some(1))]);
+    }
+}

@@ -1,0 +1,207 @@
+//! One run at a time: a Lease in `kube-system` that is held, renewed and removed.
+
+use std::time::Duration;
+
+use futures::{StreamExt as _, pin_mut};
+use jiff::Timestamp;
+use kube::api::{DeleteParams, Preconditions};
+use kube::core::{ObjectMeta, TypeMeta};
+use kube::runtime::watcher;
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::{Cluster, RequestError};
+use crate::error::{Error, Exit};
+use crate::event::{Events, Kind};
+use crate::lease::holder::Holder;
+use crate::object::{self, Object, ObjectRef};
+
+mod holder;
+
+/// How long a lease that nobody renews is still respected.
+const DURATION: Duration = Duration::from_secs(15);
+
+/// How often the lease is renewed.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
+
+const NAMESPACE: &str = "kube-system";
+
+/// The lease while it is held; it is given back by [`Held::release`].
+pub struct Held {
+    cluster: Cluster,
+    name: ObjectRef,
+    holder: String,
+    renewing: JoinHandle<()>,
+    /// Cancelled when another holder has taken the lease.
+    pub lost: CancellationToken,
+}
+
+/// Takes the lease of a stack. Where another run holds it: ends with exit 4 as soon as that one renews it, waits for it
+/// with `wait`, and takes over when it has not been renewed for 15 s by our own clock, or at once when it was a
+/// process of this machine that is no more.
+///
+/// # Errors
+/// Exit 4 when another run holds it, or the server's refusal.
+pub async fn acquire(
+    cluster: &Cluster,
+    stack: &str,
+    command: &str,
+    wait: bool,
+    events: &Events,
+    cancel: &CancellationToken,
+) -> Result<Held, Error> {
+    let name = ObjectRef::new(&object::LEASE, Some(NAMESPACE), &format!("bootstrap-{stack}"));
+    let holder = holder::identity(command);
+    loop {
+        match cluster.create(&lease(&name, &holder, None)).await {
+            Ok(_) => break,
+            Err(error) if error.already_exists() => {}
+            Err(error) => return Err(error.into_preflight(cluster.context())),
+        }
+        let Some(found) = cluster.get(&name).await.map_err(RequestError::into_error)? else { continue };
+        let who = Holder::of(&found);
+        // A create whose answer was lost, and which was made again.
+        if who.identity == holder {
+            break;
+        }
+        let outcome = if who.is_dead() {
+            Observed::Dead(Box::new(found))
+        } else {
+            events.send(Kind::Waiting {
+                what: format!("a sign of life from the run that holds the lease ({who})"),
+            });
+            tokio::select! {
+                outcome = observe(cluster, &name, &found) => outcome?,
+                () = cancel.cancelled() => return Err(Error::new(Exit::Interrupted, "interrupted")),
+            }
+        };
+        match outcome {
+            Observed::Alive if !wait => {
+                return Err(Error::new(Exit::Refused, format!("another run works on this stack: {who}"))
+                    .hint("wait for it with --wait-lock"));
+            }
+            Observed::Alive | Observed::Gone => {}
+            Observed::Dead(last) => {
+                let mut mine = lease(&name, &holder, Some(&last));
+                mine.metadata.resource_version.clone_from(&last.metadata.resource_version);
+                match cluster.replace(&mine).await {
+                    Ok(_) => break,
+                    // A third run took it first.
+                    Err(error) if error.is_stale() || error.is_not_found() => {}
+                    Err(error) => return Err(error.into_error()),
+                }
+            }
+        }
+    }
+    let lost = CancellationToken::new();
+    let renewing = tokio::spawn(renew(cluster.clone(), name.clone(), holder.clone(), lost.clone()));
+    Ok(Held { cluster: cluster.clone(), name, holder, renewing, lost })
+}
+
+impl Held {
+    /// Stops renewing and removes the lease, if it is still ours.
+    pub async fn release(self) {
+        self.renewing.abort();
+        // What is not removed here is not respected any more after `DURATION`.
+        if let Ok(Some(found)) = self.cluster.get(&self.name).await
+            && Holder::of(&found).identity == self.holder
+        {
+            let unchanged = Preconditions {
+                resource_version: found.metadata.resource_version,
+                ..Preconditions::default()
+            };
+            let params = DeleteParams { preconditions: Some(unchanged), ..DeleteParams::default() };
+            let _ = self.cluster.delete(&self.name, &params).await;
+        }
+    }
+}
+
+/// Renews the lease until it is told to stop. A server that does not answer is no reason to stop the run; another holder
+/// is.
+async fn renew(cluster: Cluster, name: ObjectRef, holder: String, lost: CancellationToken) {
+    let mut ticks = interval(RENEW_EVERY);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        let Ok(found) = cluster.get(&name).await else { continue };
+        match found {
+            Some(found) if Holder::of(&found).identity != holder => return lost.cancel(),
+            Some(found) => {
+                let mut mine = lease(&name, &holder, Some(&found));
+                mine.metadata.resource_version.clone_from(&found.metadata.resource_version);
+                mine.data["spec"]["acquireTime"] = found.data["spec"]["acquireTime"].clone();
+                mine.data["spec"]["leaseTransitions"] = found.data["spec"]["leaseTransitions"].clone();
+                let _ = cluster.replace(&mine).await;
+            }
+            None => {
+                let _ = cluster.create(&lease(&name, &holder, None)).await;
+            }
+        }
+    }
+}
+
+/// What became of another's lease.
+enum Observed {
+    /// It was renewed.
+    Alive,
+    /// It was given back.
+    Gone,
+    /// It was not renewed for [`DURATION`]; this is how it last stood.
+    Dead(Box<Object>),
+}
+
+async fn observe(cluster: &Cluster, name: &ObjectRef, found: &Object) -> Result<Observed, Error> {
+    let changes = cluster.watch(&name.gvk(), Some(NAMESPACE)).await.map_err(RequestError::into_error)?;
+    pin_mut!(changes);
+    let end = Instant::now() + DURATION;
+    let mut listed = false;
+    loop {
+        let change = tokio::select! {
+            change = changes.next() => change,
+            () = sleep_until(end) => return Ok(Observed::Dead(Box::new(found.clone()))),
+        };
+        match change {
+            Some(Ok(watcher::Event::Apply(seen) | watcher::Event::InitApply(seen)))
+                if ObjectRef::of(&seen).as_ref() == Some(name) =>
+            {
+                listed = true;
+                if seen.metadata.resource_version != found.metadata.resource_version {
+                    return Ok(Observed::Alive);
+                }
+            }
+            Some(Ok(watcher::Event::Delete(gone))) if ObjectRef::of(&gone).as_ref() == Some(name) => {
+                return Ok(Observed::Gone);
+            }
+            Some(Ok(watcher::Event::InitDone)) if !listed => return Ok(Observed::Gone),
+            // The watch mends itself.
+            _ => {}
+        }
+    }
+}
+
+fn lease(name: &ObjectRef, holder: &str, before: Option<&Object>) -> Object {
+    let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
+    let transitions =
+        before.map_or(0, |lease| lease.data["spec"]["leaseTransitions"].as_i64().unwrap_or(0) + 1);
+    Object {
+        types: Some(TypeMeta {
+            api_version: "coordination.k8s.io/v1".to_owned(),
+            kind: object::LEASE.kind.to_owned(),
+        }),
+        metadata: ObjectMeta {
+            name: Some(name.name.clone()),
+            namespace: name.namespace.clone(),
+            annotations: holder::process().map(|process| [(holder::PROCESS.to_owned(), process)].into()),
+            ..ObjectMeta::default()
+        },
+        data: json!({ "spec": {
+            "holderIdentity": holder,
+            "leaseDurationSeconds": DURATION.as_secs(),
+            "acquireTime": now,
+            "renewTime": now,
+            "leaseTransitions": transitions,
+        }}),
+    }
+}

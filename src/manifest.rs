@@ -1,0 +1,335 @@
+//! Files → objects: YAML, ConfigMaps made from files, the storage class, and the hash of the configuration that a workload
+//! reads. Touches no cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::core::{ObjectMeta, TypeMeta};
+use serde_json::{Map, Value, json};
+use serde_yaml::Location;
+use sha2::{Digest as _, Sha256};
+
+use crate::error::Error;
+use crate::object::{self, Kind, Object, ObjectRef};
+use crate::stack::{Files, Stack, Step};
+use crate::yaml::{self, YamlError};
+
+/// The annotation of a pod template that holds the hash of the ConfigMaps that its pods read.
+pub const CONFIG_HASH: &str = "bootstrap.internal/config-hash";
+
+/// The annotation of a pod template that holds the revision of the Secrets that its pods read.
+pub const SECRET_REVISION: &str = "bootstrap.internal/secret-revision";
+
+/// An object that the stack wants, and where it is written.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// Its name.
+    pub name: ObjectRef,
+    /// The object as it will be applied.
+    pub object: Object,
+    /// The file that it comes from.
+    pub file: String,
+    /// The line of the file at which it begins.
+    pub line: u64,
+}
+
+/// Reads all objects of a step: its files, and the ConfigMaps made from files.
+///
+/// # Errors
+/// Exit 2 with file and line.
+pub fn of_step(stack: &Stack, step: &Step) -> Result<Vec<Manifest>, Error> {
+    let not_manifests = read_by_others(stack);
+    let mut manifests = Vec::new();
+    for map in &step.config_maps {
+        manifests.push(config_map(&stack.files, &map.name, &map.files, &stack.namespace)?);
+    }
+    for path in &step.manifests {
+        let mut files = stack.files.list(path);
+        if files.is_empty() {
+            files.push(path.clone());
+        } else {
+            files.retain(|file| is_yaml(file) && !not_manifests.contains(file.as_str()));
+        }
+        for file in files {
+            read_file(stack, &file, &mut manifests)?;
+        }
+    }
+    Ok(manifests)
+}
+
+/// The files that a ConfigMap or a release of any step reads: no manifests, though they may lie beside some.
+fn read_by_others(stack: &Stack) -> BTreeSet<&str> {
+    let steps = stack.steps.iter();
+    steps
+        .flat_map(|step| {
+            let maps = step.config_maps.iter().flat_map(|map| &map.files);
+            maps.chain(step.release.iter().flat_map(|release| &release.values))
+        })
+        .map(String::as_str)
+        .collect()
+}
+
+fn is_yaml(file: &str) -> bool {
+    let extension = file.rsplit_once('.').map(|(_, extension)| extension);
+    matches!(extension, Some("yaml" | "yml" | "json"))
+}
+
+fn read_file(stack: &Stack, file: &str, manifests: &mut Vec<Manifest>) -> Result<(), Error> {
+    let text = stack.files.read(file)?;
+    for document in yaml::documents::<Value>(file, &text)? {
+        let place = document.referenced;
+        let objects = match document.value {
+            // A List is a bag of objects, as kubectl takes it.
+            Value::Object(mut list) if list.get("kind") == Some(&json!("List")) => match list.remove("items")
+            {
+                Some(Value::Array(items)) => items,
+                _ => return Err(YamlError::at(file, &place, "a List without items").into()),
+            },
+            other => vec![other],
+        };
+        for value in objects {
+            manifests.push(manifest(file, &place, value, &stack.namespace)?);
+        }
+    }
+    Ok(())
+}
+
+fn manifest(file: &str, place: &Location, value: Value, namespace: &str) -> Result<Manifest, YamlError> {
+    let mut object: Object = serde_json::from_value(value)
+        .map_err(|error| YamlError::at(file, place, format!("no object of Kubernetes: {error}")))?;
+    let Some(mut name) = ObjectRef::of(&object) else {
+        return Err(YamlError::at(file, place, "an object wants apiVersion, kind and metadata.name"));
+    };
+    if let Some(known) = Kind::find(&name.gvk()) {
+        if !known.namespaced && name.namespace.is_some() {
+            return Err(YamlError::at(file, place, format!("{name}: a {} has no namespace", known.kind)));
+        }
+        if known.namespaced && name.namespace.is_none() {
+            name.namespace = Some(namespace.to_owned());
+            object.metadata.namespace.clone_from(&name.namespace);
+        }
+    }
+    for (field, present) in [
+        ("metadata.generateName", object.metadata.generate_name.is_some()),
+        ("metadata.managedFields", object.metadata.managed_fields.is_some()),
+        ("metadata.uid", object.metadata.uid.is_some()),
+    ] {
+        if present {
+            return Err(YamlError::at(file, place, format!("{name}: {field} cannot be applied")));
+        }
+    }
+    Ok(Manifest { name, object, file: file.to_owned(), line: place.line() })
+}
+
+fn config_map(files: &Files, name: &str, paths: &[String], namespace: &str) -> Result<Manifest, Error> {
+    let mut data = Map::new();
+    for path in paths {
+        let key = path.rsplit('/').next().unwrap_or(path);
+        data.insert(key.to_owned(), Value::String(files.read(path)?.into_owned()));
+    }
+    let reference = ObjectRef::new(&object::CONFIG_MAP, Some(namespace), name);
+    let object = Object {
+        types: Some(TypeMeta { api_version: "v1".to_owned(), kind: "ConfigMap".to_owned() }),
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            ..ObjectMeta::default()
+        },
+        data: json!({ "data": data }),
+    };
+    Ok(Manifest { name: reference, object, file: paths.first().cloned().unwrap_or_default(), line: 1 })
+}
+
+/// Gives the claims and claim templates of an object that name no storage class this one; tells whether there were any.
+pub fn set_storage_class(object: &mut Object, class: &str) -> bool {
+    let mut specs = Vec::new();
+    match kind_of(object) {
+        "PersistentVolumeClaim" => specs.extend(object.data.get_mut("spec")),
+        "StatefulSet" => {
+            let templates =
+                object.data.pointer_mut("/spec/volumeClaimTemplates").and_then(Value::as_array_mut);
+            specs.extend(templates.into_iter().flatten().filter_map(|template| template.get_mut("spec")));
+        }
+        _ => {}
+    }
+    let mut any = false;
+    for spec in specs {
+        if spec.get("storageClassName").is_none() {
+            spec["storageClassName"] = json!(class);
+            any = true;
+        }
+    }
+    any
+}
+
+/// Writes into each workload's pod template the hash of those ConfigMaps among `manifests` that its pods read, so that a
+/// changed configuration starts new pods.
+pub fn add_config_hashes<'a>(manifests: impl Iterator<Item = &'a mut Manifest>) {
+    let mut workloads = Vec::new();
+    let mut hashes = BTreeMap::new();
+    for manifest in manifests {
+        if manifest.name.is(&object::CONFIG_MAP) {
+            let mut hash = Sha256::new();
+            for field in ["data", "binaryData"] {
+                hash.update(manifest.object.data[field].to_string());
+                hash.update([0]);
+            }
+            let place = (manifest.name.namespace.clone(), manifest.name.name.clone());
+            hashes.insert(place, hash.finalize());
+        } else if pod_template(&mut manifest.object).is_some() {
+            workloads.push(manifest);
+        }
+    }
+    for workload in workloads {
+        let namespace = workload.name.namespace.clone();
+        let Some(template) = pod_template(&mut workload.object) else { continue };
+        let mut hash = Sha256::new();
+        let mut any = false;
+        for name in reads(template).config_maps {
+            if let Some(content) = hashes.get(&(namespace.clone(), name.clone())) {
+                hash.update(name);
+                hash.update(content);
+                any = true;
+            }
+        }
+        if any {
+            annotate(template, CONFIG_HASH, &hex(&hash.finalize()[..8]));
+        }
+    }
+}
+
+/// Writes the revision of a Secret into the pod template of a workload whose pods read it.
+pub fn add_secret_revision(object: &mut Object, secret: &str, revision: &str) {
+    if let Some(template) = pod_template(object)
+        && reads(template).secrets.contains(secret)
+    {
+        annotate(template, SECRET_REVISION, revision);
+    }
+}
+
+/// The configuration that the pods of a template read.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Reads {
+    config_maps: BTreeSet<String>,
+    secrets: BTreeSet<String>,
+}
+
+fn reads(template: &Value) -> Reads {
+    let mut reads = Reads::default();
+    let array = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
+    let spec = &template["spec"];
+    for volume in array(spec, "volumes") {
+        reads.add(&volume["configMap"]["name"], &volume["secret"]["secretName"]);
+        for source in array(&volume["projected"], "sources") {
+            reads.add(&source["configMap"]["name"], &source["secret"]["name"]);
+        }
+    }
+    for container in array(spec, "initContainers").iter().chain(&array(spec, "containers")) {
+        for source in array(container, "envFrom") {
+            reads.add(&source["configMapRef"]["name"], &source["secretRef"]["name"]);
+        }
+        for variable in array(container, "env") {
+            let from = &variable["valueFrom"];
+            reads.add(&from["configMapKeyRef"]["name"], &from["secretKeyRef"]["name"]);
+        }
+    }
+    reads
+}
+
+impl Reads {
+    fn add(&mut self, config_map: &Value, secret: &Value) {
+        self.config_maps.extend(config_map.as_str().map(str::to_owned));
+        self.secrets.extend(secret.as_str().map(str::to_owned));
+    }
+}
+
+/// The pod template of a workload whose pods are replaced when it changes. A Job's cannot be changed.
+fn pod_template(object: &mut Object) -> Option<&mut Value> {
+    match kind_of(object) {
+        "Deployment" | "StatefulSet" | "DaemonSet" => object.data.pointer_mut("/spec/template"),
+        _ => None,
+    }
+}
+
+fn annotate(template: &mut Value, key: &str, value: &str) {
+    let Some(template) = template.as_object_mut() else { return };
+    let metadata = template.entry("metadata").or_insert_with(|| json!({}));
+    if metadata["annotations"].is_null() {
+        metadata["annotations"] = json!({});
+    }
+    metadata["annotations"][key] = json!(value);
+}
+
+fn kind_of(object: &Object) -> &'static str {
+    let kind = object.types.as_ref().map_or("", |types| types.kind.as_str());
+    ["PersistentVolumeClaim", "StatefulSet", "Deployment", "DaemonSet"]
+        .into_iter()
+        .find(|known| *known == kind)
+        .unwrap_or_default()
+}
+
+/// Lower-case hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+impl Manifest {
+    /// An error about this manifest, at its place.
+    #[must_use]
+    pub fn wrong(&self, message: &str) -> Error {
+        let file = &self.file;
+        Error::new(crate::error::Exit::Usage, format!("{file}:{}: {}: {message}", self.line, self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_yaml::Spanned;
+
+    use super::*;
+
+    fn workload(config: &str) -> Vec<Manifest> {
+        let text = format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\ndata: {{k: {config}}}\n---\n\
+             apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: d}}\nspec:\n  template:\n    spec:\n      \
+             volumes: [{{name: v, configMap: {{name: c}}}}]\n      containers: [{{name: x, env: [{{name: P, valueFrom: \
+             {{secretKeyRef: {{name: s, key: k}}}}}}]}}]\n"
+        );
+        let documents: Vec<Spanned<Value>> = yaml::documents("f.yaml", &text).expect("valid");
+        let manifests = documents.into_iter().map(|document| {
+            manifest("f.yaml", &document.referenced, document.value, "n").expect("an object")
+        });
+        manifests.collect()
+    }
+
+    fn annotation(manifests: &[Manifest], key: &str) -> Option<String> {
+        let value = &manifests[1].object.data["spec"]["template"]["metadata"]["annotations"][key];
+        value.as_str().map(str::to_owned)
+    }
+
+    #[test]
+    fn a_changed_config_map_changes_the_pod_template() {
+        let hash = |config| {
+            let mut manifests = workload(config);
+            add_config_hashes(manifests.iter_mut());
+            annotation(&manifests, CONFIG_HASH).expect("annotated")
+        };
+        assert_eq!(hash("one"), hash("one"));
+        assert_ne!(hash("one"), hash("two"));
+    }
+
+    #[test]
+    fn only_pods_that_read_the_secret_carry_its_revision() {
+        let mut manifests = workload("one");
+        add_secret_revision(&mut manifests[1].object, "other", "r1");
+        assert_eq!(annotation(&manifests, SECRET_REVISION), None);
+        add_secret_revision(&mut manifests[1].object, "s", "r1");
+        assert_eq!(annotation(&manifests, SECRET_REVISION).as_deref(), Some("r1"));
+    }
+
+    #[test]
+    fn an_object_without_a_namespace_goes_into_the_stacks() {
+        assert_eq!(workload("one")[1].name.to_string(), "deployment.apps/d -n n");
+        assert_eq!(workload("one")[1].line, 6);
+    }
+}

@@ -1,0 +1,244 @@
+//! What is looked at before anything changes: that the cluster answers, and that it is up enough to begin.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures::stream::select_all;
+use futures::{StreamExt as _, TryFutureExt as _};
+use kube::runtime::watcher::Event;
+use serde_json::Value;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::{Cluster, Identity, RequestError};
+use crate::error::{Error, Exit};
+use crate::event::{Events, Kind};
+use crate::object::{self, Object, ObjectRef};
+
+/// How long a cluster may take to have a node and its DNS, and its own aggregated APIs to answer. On k3s metrics-server
+/// takes most of it.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The oldest Kubernetes that this program is tested with.
+const OLDEST: (u64, u64) = (1, 32);
+
+/// What Service and pods of cluster DNS are labelled with, in k3s, kind and kubeadm alike.
+const DNS: &str = "k8s-app=kube-dns";
+
+/// Where Kubernetes keeps its own pods.
+const SYSTEM: &str = "kube-system";
+
+/// Makes the first request: finds out which cluster this is, and that it is one that can be worked with.
+///
+/// # Errors
+/// Exit 3, with a hint, when the server is not reached, refuses, or is too old.
+pub async fn reach(cluster: &Cluster) -> Result<Identity, Error> {
+    let version = cluster.version().await.map_err(|error| error.into_preflight(cluster.context()))?;
+    check_version(&version)?;
+    cluster.identify(version).await.map_err(|error| error.into_preflight(cluster.context()))
+}
+
+fn check_version(version: &str) -> Result<(), Error> {
+    let mut numbers = version.trim_start_matches('v').split('.').map_while(|part| part.parse::<u64>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) if (major, minor) < OLDEST => {
+            let (oldest_major, oldest_minor) = OLDEST;
+            Err(Error::new(
+                Exit::Preflight,
+                format!("the server is Kubernetes {version}; {oldest_major}.{oldest_minor} is the oldest that works"),
+            )
+            .hint("make a newer cluster: k3d cluster create --image rancher/k3s:v1.36.4-k3s1"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Waits until the cluster is up enough: a node is Ready, cluster DNS has a ready pod, and aggregated APIs answer, but for
+/// those that `is_ours` names, which this run may have to mend. Makes four requests where all is well.
+///
+/// # Errors
+/// Exit 3 when there is no node or DNS in time.
+pub async fn gate(
+    cluster: &Cluster,
+    is_ours: impl Fn(&Object) -> bool,
+    events: &Events,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    let mut seen = Seen::read(cluster).await.map_err(|error| error.into_preflight(cluster.context()))?;
+    if seen.missing(&is_ours).is_empty() {
+        return Ok(());
+    }
+    let mut changes = Vec::new();
+    for (kind, namespace) in [
+        (object::NODE, None),
+        (object::POD, Some(SYSTEM)),
+        (object::SERVICE, Some(SYSTEM)),
+        (object::API_SERVICE, None),
+    ] {
+        if let Ok(stream) = cluster.watch(&kind.gvk(), namespace).await {
+            changes.push(stream.boxed());
+        }
+    }
+    let mut changes = select_all(changes);
+    let deadline = Instant::now() + PATIENCE;
+    let mut said = Vec::new();
+    loop {
+        let missing = seen.missing(&is_ours);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        for lack in &missing {
+            if !said.contains(&lack.what) {
+                events.send(Kind::Waiting { what: lack.what.clone() });
+                said.push(lack.what.clone());
+            }
+        }
+        tokio::select! {
+            change = changes.next() => match change {
+                Some(Ok(Event::Apply(object) | Event::InitApply(object))) => seen.set(object),
+                Some(Ok(Event::Delete(object))) => seen.remove(&object),
+                // The watches mend themselves.
+                _ => {}
+            },
+            () = sleep_until(deadline) => return give_up(missing, events),
+            () = cancel.cancelled() => return Err(Error::new(Exit::Interrupted, "interrupted")),
+        }
+    }
+}
+
+/// What the cluster lacks now, each with what to run to see why.
+///
+/// # Errors
+/// The server's refusal, or no answer in time.
+pub async fn lacks(cluster: &Cluster) -> Result<Vec<(String, &'static str)>, RequestError> {
+    let lacks = Seen::read(cluster).await?.missing(&|_| false);
+    Ok(lacks.into_iter().map(|lack| (lack.what, lack.hint)).collect())
+}
+
+/// Time is out: what the run cannot do without is an error, the rest a warning.
+fn give_up(missing: Vec<Lack>, events: &Events) -> Result<(), Error> {
+    let seconds = PATIENCE.as_secs();
+    for lack in missing {
+        if lack.is_fatal {
+            return Err(
+                Error::new(Exit::Preflight, format!("waited {seconds} s for {}", lack.what)).hint(lack.hint)
+            );
+        }
+        events.send(Kind::Warning { message: format!("went on after {seconds} s without {}", lack.what) });
+    }
+    Ok(())
+}
+
+/// Something that the cluster does not have yet.
+struct Lack {
+    /// A fragment that follows `waiting for`.
+    what: String,
+    /// What to run to see why.
+    hint: &'static str,
+    is_fatal: bool,
+}
+
+/// Nodes, DNS pods and aggregated APIs, as last seen.
+struct Seen {
+    objects: HashMap<ObjectRef, Object>,
+    /// Without the right to list nodes, that there is one is taken on trust.
+    sees_nodes: bool,
+}
+
+impl Seen {
+    async fn read(cluster: &Cluster) -> Result<Self, RequestError> {
+        let forbidden = |error: RequestError| match error.code() {
+            Some(403) => Ok(None),
+            _ => Err(error),
+        };
+        let list = |kind: object::Kind, namespace, labels| async move {
+            cluster.list(&kind.gvk(), namespace, labels).map_ok(Some).await.or_else(forbidden)
+        };
+        let (nodes, pods, services, apis) = tokio::try_join!(
+            list(object::NODE, None, None),
+            list(object::POD, Some(SYSTEM), Some(DNS)),
+            list(object::SERVICE, Some(SYSTEM), Some(DNS)),
+            list(object::API_SERVICE, None, None),
+        )?;
+        let mut seen = Self { objects: HashMap::new(), sees_nodes: nodes.is_some() };
+        for object in [nodes, pods, services, apis].into_iter().flatten().flatten() {
+            seen.set(object);
+        }
+        Ok(seen)
+    }
+
+    fn set(&mut self, object: Object) {
+        if let Some(name) = ObjectRef::of(&object) {
+            self.objects.insert(name, object);
+        }
+    }
+
+    fn remove(&mut self, object: &Object) {
+        if let Some(name) = ObjectRef::of(object) {
+            self.objects.remove(&name);
+        }
+    }
+
+    fn missing(&self, is_ours: &impl Fn(&Object) -> bool) -> Vec<Lack> {
+        let mut missing = Vec::new();
+        let of = |kind: &'static object::Kind| {
+            self.objects.iter().filter(move |(name, _)| name.is(kind)).map(|(_, object)| object)
+        };
+        if self.sees_nodes && !of(&object::NODE).any(|node| condition(node, "Ready") == Some("True")) {
+            missing.push(Lack {
+                what: "a node to be Ready".to_owned(),
+                hint: "kubectl describe nodes",
+                is_fatal: true,
+            });
+        }
+        let dns = |kind| of(kind).filter(|object| is_dns(object));
+        // A cluster without either has its DNS elsewhere.
+        let has_dns = dns(&object::SERVICE).next().is_some() || dns(&object::POD).next().is_some();
+        if has_dns && !dns(&object::POD).any(|pod| condition(pod, "Ready") == Some("True")) {
+            missing.push(Lack {
+                what: "cluster DNS to have a ready pod".to_owned(),
+                hint: "kubectl -n kube-system describe pods -l k8s-app=kube-dns",
+                is_fatal: true,
+            });
+        }
+        for service in of(&object::API_SERVICE) {
+            if condition(service, "Available") != Some("True") && !is_ours(service) {
+                let name = service.metadata.name.as_deref().unwrap_or_default();
+                missing.push(Lack {
+                    what: format!("apiservice {name} to be available"),
+                    hint: "kubectl get apiservices",
+                    is_fatal: false,
+                });
+            }
+        }
+        missing
+    }
+}
+
+fn condition<'a>(object: &'a Object, kind: &str) -> Option<&'a str> {
+    let conditions = object.data["status"]["conditions"].as_array()?;
+    conditions
+        .iter()
+        .find(|condition| condition["type"].as_str() == Some(kind))?
+        .get("status")
+        .and_then(Value::as_str)
+}
+
+fn is_dns(object: &Object) -> bool {
+    let labels = object.metadata.labels.as_ref();
+    DNS.split_once('=')
+        .is_some_and(|(key, value)| labels.and_then(|labels| labels.get(key)).is_some_and(|it| it == value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_server_is_refused() {
+        assert!(check_version("v1.37.2").is_ok());
+        assert!(check_version("v1.32.0+k3s1").is_ok());
+        let error = check_version("v1.31.4+k3s1").expect_err("too old");
+        assert_eq!(error.to_string(), "the server is Kubernetes v1.31.4+k3s1; 1.32 is the oldest that works");
+    }
+}
