@@ -127,16 +127,10 @@ fn announce(missing: &[&&Module], progress: Progress) {
     let minutes = |seconds: u64| seconds.div_ceil(60);
     for module in missing {
         let (name, version) = (module.folder, module.version);
-        progress.say(format!(
-            "to be built once: {name} {version}, about {} min",
-            minutes(module.seconds)
-        ));
+        progress.say(format!("to be built once: {name} {version}, about {} min", minutes(module.seconds)));
     }
     let sum = missing.iter().map(|module| module.seconds).sum();
-    progress.say(format!(
-        "in all about {} min on two cores; later runs find it in the cache",
-        minutes(sum)
-    ));
+    progress.say(format!("in all about {} min on two cores; later runs find it in the cache", minutes(sum)));
 }
 
 fn is_not_found(error: &anyhow::Error) -> bool {
@@ -173,21 +167,13 @@ mod tests {
 
     use super::*;
 
-    const HELLO: Module = Module {
-        folder: "hello",
-        version: "v1",
-        package: ".",
-        programs: &["hello"],
-        stamp: &[],
-        seconds: 5,
-    };
+    const HELLO: Module =
+        Module { folder: "hello", version: "v1", package: ".", programs: &["hello"], stamp: &[], seconds: 5 };
 
     #[test]
     fn what_is_not_whole_is_built_anew() {
         let folder = tempfile::tempdir().expect("a folder");
-        let cache = Cache {
-            root: folder.path().to_owned(),
-        };
+        let cache = Cache { root: folder.path().to_owned() };
         let program = cache.entry(&HELLO).join("bin/hello");
         let says_hello = || {
             cache.ensure(&[&HELLO], Progress::none()).expect("built");
@@ -199,16 +185,11 @@ mod tests {
         fs::write(&program, "half").expect("written");
         assert_eq!(says_hello(), "hello\n", "after an entry was never finished");
 
-        File::options()
-            .write(true)
-            .open(&program)
-            .and_then(|file| file.set_len(100))
-            .expect("cut short");
+        File::options().write(true).open(&program).and_then(|file| file.set_len(100)).expect("cut short");
         assert_eq!(says_hello(), "hello\n", "after the program was cut short");
 
-        let names = fs::read_dir(folder.path())
-            .expect("readable")
-            .map(|entry| entry.expect("readable").file_name());
+        let names =
+            fs::read_dir(folder.path()).expect("readable").map(|entry| entry.expect("readable").file_name());
         let mut names: Vec<_> = names.collect();
         names.sort();
         assert_eq!(names, ["build.lock", "hello-v1"], "nothing else is left");
@@ -224,9 +205,7 @@ mod tests {
         thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
-                    let cache = Cache {
-                        root: folder.path().to_owned(),
-                    };
+                    let cache = Cache { root: folder.path().to_owned() };
                     cache.ensure(&[&HELLO], count).expect("built");
                     assert!(cache.is_whole(&HELLO));
                 });

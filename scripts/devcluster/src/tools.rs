@@ -223,9 +223,7 @@ pub(crate) fn sources(module: &Module) -> impl Iterator<Item = &'static File<'st
         "standin" => &STAND_IN,
         #[cfg(test)]
         "hello" => &tests::HELLO,
-        other => SOURCES
-            .get_dir(other)
-            .expect("every module in the table has its folder"),
+        other => SOURCES.get_dir(other).expect("every module in the table has its folder"),
     };
     folder.files().filter(|file| !file.path().to_string_lossy().ends_with("_test.go"))
 }

@@ -37,10 +37,7 @@ pub(crate) fn create(node: &str) -> Result<()> {
 fn enable_controllers(hierarchy: &Path) {
     let controllers = fs::read_to_string(hierarchy.join("cgroup.controllers")).unwrap_or_default();
     for controller in controllers.split_whitespace() {
-        drop(fs::write(
-            hierarchy.join("cgroup.subtree_control"),
-            format!("+{controller}"),
-        ));
+        drop(fs::write(hierarchy.join("cgroup.subtree_control"), format!("+{controller}")));
     }
 }
 

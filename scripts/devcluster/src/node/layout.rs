@@ -72,10 +72,7 @@ impl Layout {
         let mounts = fs::read_to_string("/proc/self/mounts")?;
         let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
         if let Some(place) = places.map(Path::new).find(|place| place.starts_with(folder)) {
-            bail!(
-                "{} is a mount that is not the node's; unmount it first",
-                place.display()
-            );
+            bail!("{} is a mount that is not the node's; unmount it first", place.display());
         }
         match fs::remove_dir_all(folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

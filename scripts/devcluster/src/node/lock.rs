@@ -32,10 +32,7 @@ impl Lock {
             }
             // Whoever held it before may have removed the file; then this is a lock on nothing.
             if fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|held| held.ino() == now.ino())) {
-                return Ok(Self {
-                    file,
-                    path: path.to_owned(),
-                });
+                return Ok(Self { file, path: path.to_owned() });
             }
         }
     }

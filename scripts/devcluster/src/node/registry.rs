@@ -14,9 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(3);
 /// Tries to reach a registry, through the proxy that the environment names, if any.
 pub(crate) fn probe(registry: &str) -> Result<()> {
     let target = endpoint(registry);
-    let proxy = ["HTTPS_PROXY", "https_proxy"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok());
+    let proxy = ["HTTPS_PROXY", "https_proxy"].iter().find_map(|name| std::env::var(name).ok());
     // Nobody asks a proxy for the machine itself.
     let proxy = proxy.filter(|proxy| !proxy.is_empty() && !is_loopback(registry));
     let (sender, receiver) = mpsc::channel();
@@ -80,30 +78,21 @@ mod tests {
 
     #[test]
     fn a_proxy_decides_whether_a_registry_answers() {
-        for (answer, reached) in [
-            ("HTTP/1.1 200 Connection established", true),
-            ("HTTP/1.1 403 Forbidden", false),
-        ] {
+        for (answer, reached) in
+            [("HTTP/1.1 200 Connection established", true), ("HTTP/1.1 403 Forbidden", false)]
+        {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
             let proxy = format!("http://user:secret@{}/", listener.local_addr().expect("bound"));
             let asked = thread::spawn(move || {
                 let (mut stream, _) = listener.accept().expect("asked");
-                let mut lines = BufReader::new(&stream)
-                    .lines()
-                    .map(|line| line.expect("a request"));
+                let mut lines = BufReader::new(&stream).lines().map(|line| line.expect("a request"));
                 let request = lines.next().expect("a request");
                 // Whoever closes with something unread takes its own answer back.
                 while lines.next().is_some_and(|line| !line.is_empty()) {}
-                stream
-                    .write_all(format!("{answer}\r\n\r\n").as_bytes())
-                    .expect("answered");
+                stream.write_all(format!("{answer}\r\n\r\n").as_bytes()).expect("answered");
                 request
             });
-            assert_eq!(
-                through(&proxy, &endpoint("docker.io")).is_ok(),
-                reached,
-                "{answer}"
-            );
+            assert_eq!(through(&proxy, &endpoint("docker.io")).is_ok(), reached, "{answer}");
             let request = asked.join().expect("no panic");
             assert_eq!(request, "CONNECT registry-1.docker.io:443 HTTP/1.1");
         }

@@ -41,10 +41,7 @@ pub(crate) fn start(layout: &Layout, names: &Names<'_>) -> Result<Pid> {
         .args([names.node, names.address, names.gateway])
         .current_dir("/")
         .env_clear()
-        .env(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        )
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("HOME", INSIDE)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -64,21 +61,14 @@ pub(crate) fn start(layout: &Layout, names: &Names<'_>) -> Result<Pid> {
 
 /// Finds the first process of a node that runs.
 pub(crate) fn find(layout: &Layout) -> Result<Option<Pid>> {
-    Ok(all()?
-        .into_iter()
-        .find(|(_, script)| *script == layout.path(SCRIPT))
-        .map(|(pid, _)| pid))
+    Ok(all()?.into_iter().find(|(_, script)| *script == layout.path(SCRIPT)).map(|(pid, _)| pid))
 }
 
 /// Finds the folder of another node that runs under the same name: its link and cgroups are called alike.
 pub(crate) fn namesake(layout: &Layout) -> Result<Option<PathBuf>> {
-    let folders = all()?
-        .into_iter()
-        .filter_map(|(_, script)| script.parent().map(Path::to_owned));
+    let folders = all()?.into_iter().filter_map(|(_, script)| script.parent().map(Path::to_owned));
     let name = layout.root().file_name();
-    Ok(folders
-        .filter(|folder| folder != layout.root())
-        .find(|folder| folder.file_name() == name))
+    Ok(folders.filter(|folder| folder != layout.root()).find(|folder| folder.file_name() == name))
 }
 
 /// The first processes of all nodes, each with the script that it runs.
@@ -119,10 +109,7 @@ fn script(process: &Path) -> Option<PathBuf> {
     }
     // Its number within its own namespace comes last.
     let status = fs::read_to_string(process.join("status")).ok()?;
-    let ids: Vec<_> = status
-        .lines()
-        .find_map(|line| line.strip_prefix("NSpid:"))?
-        .split_whitespace()
-        .collect();
+    let ids: Vec<_> =
+        status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().collect();
     (ids.len() > 1 && ids.last() == Some(&"1")).then(|| script.to_owned())
 }

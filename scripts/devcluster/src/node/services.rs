@@ -52,9 +52,7 @@ pub(crate) fn write(layout: &Layout, node: &str, subnet: Subnet) -> Result<()> {
     write_json(layout, "cni/10-devcluster.conflist", &cni())?;
     write_json(layout, "kubelet.yaml", &kubelet_config(node))?;
     write_json(layout, "proxy.yaml", &proxy_config(node))?;
-    services(node, &address)
-        .iter()
-        .try_for_each(|service| write_script(layout, service))
+    services(node, &address).iter().try_for_each(|service| write_script(layout, service))
 }
 
 fn certificates(layout: &Layout, node: &str, address: &str) -> Result<Pki> {
@@ -84,9 +82,7 @@ struct Service {
 fn services(node: &str, address: &str) -> [Service; 7] {
     let inside = |name: &str| format!("{INSIDE}/{name}");
     let (pki, etcd) = (inside("pki"), inside("etcd"));
-    let etcd = Etcd {
-        folder: etcd.as_ref(),
-    };
+    let etcd = Etcd { folder: etcd.as_ref() };
     let api_server = ApiServer {
         etcd: etcd.url(),
         pki: pki.as_ref(),
@@ -109,16 +105,8 @@ fn services(node: &str, address: &str) -> [Service; 7] {
     let proxy = vec![format!("--config={INSIDE}/proxy.yaml")];
     let containerd = vec![format!("--config={INSIDE}/containerd.toml")];
 
-    let at_once = |name, arguments| Service {
-        name,
-        after: None,
-        arguments,
-    };
-    let after = |condition: &str, name, arguments| Service {
-        name,
-        after: Some(condition.into()),
-        arguments,
-    };
+    let at_once = |name, arguments| Service { name, after: None, arguments };
+    let after = |condition: &str, name, arguments| Service { name, after: Some(condition.into()), arguments };
     let api = format!("[ -e {INSIDE}/{API_IS_READY} ]");
     let api_and_runtime = format!("{api} && [ -S {INSIDE}/containerd.sock ]");
     [
@@ -134,15 +122,8 @@ fn services(node: &str, address: &str) -> [Service; 7] {
 
 /// Writes the script of one service, as the first process will run it.
 fn write_script(layout: &Layout, service: &Service) -> Result<()> {
-    let wait = service
-        .after
-        .as_ref()
-        .map(|condition| format!("until {condition}; do sleep 0.05; done\n"));
-    let arguments: Vec<_> = service
-        .arguments
-        .iter()
-        .map(|argument| format!("'{argument}'"))
-        .collect();
+    let wait = service.after.as_ref().map(|condition| format!("until {condition}; do sleep 0.05; done\n"));
+    let arguments: Vec<_> = service.arguments.iter().map(|argument| format!("'{argument}'")).collect();
     // Our own programs first, then the distribution's.
     let text = format!(
         "#!/bin/sh\nPATH={INSIDE}/bin:$PATH\n{}exec {} {}\n",

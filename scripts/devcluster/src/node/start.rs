@@ -27,11 +27,7 @@ impl Node {
         services::write(&self.layout, &self.name, subnet)?;
         cgroups::create(&self.name)?;
         let node = subnet.node();
-        let names = sandbox::Names {
-            node: &self.name,
-            address: &node,
-            gateway: &subnet.host(),
-        };
+        let names = sandbox::Names { node: &self.name, address: &node, gateway: &subnet.host() };
         let init = sandbox::start(&self.layout, &names)?;
         network::connect(&self.name, subnet, init)?;
         drop(guard);
@@ -40,10 +36,7 @@ impl Node {
         thread::scope(|scope| {
             let importing = scope.spawn(|| Runtime::connect(&self.layout)?.import(&images));
             self.wait_for_api()?;
-            self.progress.say(format!(
-                "the API server is ready at https://{node}:{}",
-                services::API_PORT
-            ));
+            self.progress.say(format!("the API server is ready at https://{node}:{}", services::API_PORT));
             importing.join().expect("importing does not panic").map(drop)
         })?;
         File::create(self.layout.path(services::API_IS_READY))?;
@@ -61,10 +54,7 @@ impl Node {
                 bail!("the node ended: {}", last_lines(&log("init.log")));
             }
             if Instant::now() > deadline {
-                bail!(
-                    "the API server is not ready: {}",
-                    last_lines(&log("kube-apiserver.log"))
-                );
+                bail!("the API server is not ready: {}", last_lines(&log("kube-apiserver.log")));
             }
             thread::sleep(PAUSE);
         }
@@ -77,31 +67,19 @@ impl Node {
         for (name, text) in addons::MANIFESTS {
             fs::write(folder.join(name), text)?;
         }
-        self.kubectl([
-            "apply",
-            "--server-side",
-            "--filename",
-            &folder.display().to_string(),
-        ])?;
+        self.kubectl(["apply", "--server-side", "--filename", &folder.display().to_string()])?;
         let node = format!("node/{}", self.name);
         self.kubectl(["wait", "--for=create", &node, "--timeout=60s"])?;
         self.kubectl(["wait", "--for=condition=Ready", &node, "--timeout=60s"])?;
         self.progress.say(format!("{node} is ready"));
         for deployment in ["coredns", "local-path-provisioner", "metrics-server"] {
             let deployment = format!("deployment/{deployment}");
-            self.kubectl([
-                "rollout",
-                "status",
-                "--namespace=kube-system",
-                "--timeout=2m",
-                &deployment,
-            ])
-            .with_context(|| format!("{deployment} -n kube-system is not ready"))?;
+            self.kubectl(["rollout", "status", "--namespace=kube-system", "--timeout=2m", &deployment])
+                .with_context(|| format!("{deployment} -n kube-system is not ready"))?;
         }
         let metrics = "apiservice/v1beta1.metrics.k8s.io";
         self.kubectl(["wait", "--for=condition=Available", metrics, "--timeout=60s"])?;
-        self.progress
-            .say("cluster DNS, local-path storage and metrics are ready");
+        self.progress.say("cluster DNS, local-path storage and metrics are ready");
         self.progress.say(
             "unlike k3s: no controller behind ingress class traefik, no addresses for LoadBalancer Services",
         );

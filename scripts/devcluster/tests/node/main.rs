@@ -61,10 +61,8 @@ fn pods_run(site: &Site) {
     let refusal = namesake.down().expect_err("not its node").to_string();
     assert!(refusal.contains("another node named"), "{refusal}");
 
-    let (plain, pinned) = (
-        format!("{UNREACHABLE}/none/idle:1"),
-        format!("{UNREACHABLE}/none/pinned@{DIGEST}"),
-    );
+    let (plain, pinned) =
+        (format!("{UNREACHABLE}/none/idle:1"), format!("{UNREACHABLE}/none/pinned@{DIGEST}"));
     let told = site.succeed(&["load", &plain, &pinned]);
     assert_eq!(told.matches("a stand-in").count(), 2, "{told}");
     assert_eq!(told.matches("does not answer").count(), 1, "{told}");
