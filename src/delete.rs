@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, RequestError, namespace_ref};
 use crate::error::{Error, Exit};
-use crate::event::{Change, Events, Kind, ReleaseAction, Tally};
+use crate::event::{Change, Events, Kind, ReleaseAction};
 use crate::helm::{self, Helm, Record, Until};
 use crate::inventory::{Inventory, MADE_BY, ReleaseEntry};
 use crate::lease;
@@ -60,11 +60,12 @@ pub async fn down(
     options: &Options,
     events: &Events,
     cancel: &CancellationToken,
-) -> Result<Tally, Error> {
+) -> Result<(), Error> {
     if options.dry_run {
         let inventory = Inventory::load(cluster, stack, namespace).await.map_err(RequestError::into_error)?;
         let removal = Removal::survey(cluster, &inventory).await?;
-        return Ok(removal.announce(options.purge_data, events));
+        removal.announce(options.purge_data, events);
+        return Ok(());
     }
     let held = lease::acquire(cluster, stack, "down", options.wait_lock, events, cancel).await?;
     let result = tokio::select! {
@@ -82,7 +83,7 @@ async fn take_away(
     options: &Options,
     events: &Events,
     cancel: &CancellationToken,
-) -> Result<Tally, Error> {
+) -> Result<(), Error> {
     let mut inventory = Inventory::load(cluster, stack, namespace).await.map_err(RequestError::into_error)?;
     let removal = Removal::survey(cluster, &inventory).await?;
     let helm = if removal.releases.is_empty() { None } else { Some(Helm::find(cluster.target())?) };
@@ -91,7 +92,6 @@ async fn take_away(
         events,
         waiter: Waiter::new(cluster.clone(), events.clone()),
         until: Until { deadline: Instant::now() + options.timeout, cancelled: cancel.clone() },
-        tally: Tally::default(),
     };
     let (storage, releases): (Vec<_>, Vec<_>) =
         removal.releases.into_iter().partition(|release| release.is_storage);
@@ -110,7 +110,7 @@ async fn take_away(
     work.delete(&removal.cluster_wide).await?;
     let keeps_claims = !options.purge_data && !removal.claims.is_empty();
     work.finish(&mut inventory, removal.namespaces, keeps_claims).await?;
-    Ok(work.tally)
+    Ok(())
 }
 
 impl Removal {
@@ -160,10 +160,8 @@ impl Removal {
     }
 
     /// Says what would be done.
-    fn announce(&self, purge_data: bool, events: &Events) -> Tally {
-        let mut tally = Tally::default();
-        let mut say = |object: ObjectRef, change: Change| {
-            tally.count(change);
+    fn announce(&self, purge_data: bool, events: &Events) {
+        let say = |object: ObjectRef, change: Change| {
             events.send(Kind::ObjectChanged { step: None, object, change, why: Some("dry run".to_owned()) });
         };
         for object in
@@ -175,7 +173,6 @@ impl Removal {
             say(name_of(claim), if purge_data { Change::Deleted } else { Change::Kept });
         }
         for release in &self.releases {
-            tally.count(Change::Deleted);
             events.send(Kind::ReleaseChanged {
                 step: None,
                 release: release.name.clone(),
@@ -184,7 +181,6 @@ impl Removal {
                 revision: None,
             });
         }
-        tally
     }
 }
 
@@ -269,7 +265,6 @@ struct Work<'a> {
     events: &'a Events,
     waiter: Waiter,
     until: Until,
-    tally: Tally,
 }
 
 impl Work<'_> {
@@ -285,7 +280,6 @@ impl Work<'_> {
                 why: "it is taken away".to_owned(),
             });
             helm.uninstall(&release, &self.until).await?;
-            self.tally.count(Change::Deleted);
             self.events.send(Kind::ReleaseChanged {
                 step: None,
                 release: release.name,
@@ -297,18 +291,22 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Deletes objects side by side, what hangs on them first, and waits until they are gone.
+    /// Deletes objects side by side, their pods first, and waits until they are gone.
     async fn delete(&mut self, objects: &[Object]) -> Result<(), Error> {
         self.check_interrupt()?;
         let cluster = self.cluster;
         let deletions = objects.iter().map(|object| async move {
             let same = Preconditions { uid: object.metadata.uid.clone(), ..Preconditions::default() };
+            let name = name_of(object);
+            // Only a workload has something that must be gone before it.
+            let policy =
+                if runs_pods(&name) { PropagationPolicy::Foreground } else { PropagationPolicy::Background };
             let params = DeleteParams {
-                propagation_policy: Some(PropagationPolicy::Foreground),
+                propagation_policy: Some(policy),
                 preconditions: Some(same),
                 ..DeleteParams::default()
             };
-            cluster.delete(&name_of(object), &params).await
+            cluster.delete(&name, &params).await
         });
         try_join_all(deletions).await.map_err(RequestError::into_error)?;
         self.gone(objects.to_vec()).await?;
@@ -405,7 +403,6 @@ impl Work<'_> {
     }
 
     fn say(&mut self, object: &Object, change: Change, why: Option<String>) {
-        self.tally.count(change);
         self.events.send(Kind::ObjectChanged { step: None, object: name_of(object), change, why });
     }
 

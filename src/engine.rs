@@ -14,7 +14,7 @@ use crate::cluster::Cluster;
 use crate::engine::run::Run;
 use crate::engine::step::{Done, StepError};
 use crate::error::{Error, Exit};
-use crate::event::{Events, Kind, Tally, milliseconds};
+use crate::event::{Events, Kind, milliseconds};
 use crate::lease;
 use crate::plan::{Plan, PlannedStep};
 
@@ -40,16 +40,7 @@ pub struct Options {
     pub wait_lock: bool,
 }
 
-/// What a run did.
-#[derive(Clone, Debug, Default)]
-pub struct Summary {
-    /// How many objects and releases it changed.
-    pub tally: Tally,
-    /// What the user may want to know now, a line each.
-    pub notes: Vec<String>,
-}
-
-/// Makes the cluster what the plan says.
+/// Makes the cluster what the plan says; returns what the user may want to know now, a line each.
 ///
 /// # Errors
 /// One error for the run, with the exit code of the worst that happened; what happened to each step is in the events.
@@ -59,7 +50,7 @@ pub async fn up(
     options: &Options,
     events: &Events,
     cancel: &CancellationToken,
-) -> Result<Summary, Error> {
+) -> Result<Vec<String>, Error> {
     let deadline = Instant::now() + options.timeout;
     let held = lease::acquire(cluster, &plan.stack, "up", options.wait_lock, events, cancel).await?;
     let outcome = async {
@@ -75,13 +66,12 @@ pub async fn up(
     result
 }
 
-async fn carry_out(run: Arc<Run>, plan: &Plan, cancel: &CancellationToken) -> Result<Summary, Error> {
+async fn carry_out(run: Arc<Run>, plan: &Plan, cancel: &CancellationToken) -> Result<Vec<String>, Error> {
     let mut waiting: Vec<PlannedStep> = plan.steps.clone();
     let mut running: JoinSet<(String, Result<Done, StepError>)> = JoinSet::new();
     let mut ready = BTreeSet::new();
     let mut failures: Vec<(String, Error)> = Vec::new();
     let mut left: Vec<String> = Vec::new();
-    let mut tally = Tally::default();
     let mut awaited = Vec::new();
     loop {
         if failures.is_empty() && !cancel.is_cancelled() {
@@ -96,7 +86,6 @@ async fn carry_out(run: Arc<Run>, plan: &Plan, cancel: &CancellationToken) -> Re
             ended.map_err(|panic| Error::new(Exit::Unexpected, "a step panicked").because(panic))?;
         match result {
             Ok(done) => {
-                tally.add(done.tally);
                 awaited.extend(done.awaited);
                 ready.insert(name);
             }
@@ -127,7 +116,7 @@ async fn carry_out(run: Arc<Run>, plan: &Plan, cancel: &CancellationToken) -> Re
     for message in run.waiter.warnings(&awaited).await {
         run.events.send(Kind::Warning { message });
     }
-    Ok(Summary { tally, notes: notes(plan, &run) })
+    Ok(notes(plan, &run))
 }
 
 /// Says what is left and makes the one error of the run.

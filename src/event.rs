@@ -2,6 +2,7 @@
 //!
 //! An [`Event`] is serializable and versioned; a secret value never enters one.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -234,15 +235,6 @@ impl Tally {
         } += 1;
     }
 
-    /// Adds another tally to this one.
-    pub fn add(&mut self, other: Self) {
-        self.created += other.created;
-        self.configured += other.configured;
-        self.unchanged += other.unchanged;
-        self.deleted += other.deleted;
-        self.kept += other.kept;
-    }
-
     /// Tells whether anything in the cluster was changed.
     #[must_use]
     pub fn changed(self) -> bool {
@@ -281,6 +273,7 @@ pub struct PodReason {
 pub struct Events {
     sender: mpsc::UnboundedSender<Event>,
     began: Instant,
+    tally: Arc<Mutex<Tally>>,
 }
 
 impl Events {
@@ -288,14 +281,23 @@ impl Events {
     #[must_use]
     pub fn channel() -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self { sender, began: Instant::now() }, receiver)
+        (Self { sender, began: Instant::now(), tally: Arc::default() }, receiver)
     }
 
     /// Sends one event. A reporter that has gone away is no reason to stop the run.
     pub fn send(&self, kind: Kind) {
+        if let Kind::ObjectChanged { change, .. } | Kind::ReleaseChanged { change, .. } = &kind {
+            self.tally.lock().unwrap_or_else(PoisonError::into_inner).count(*change);
+        }
         let event =
             Event { version: VERSION, at: Timestamp::now(), elapsed_ms: milliseconds(self.elapsed()), kind };
         let _ = self.sender.send(event);
+    }
+
+    /// What has been changed so far, as the events said.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        *self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The time since the run began.

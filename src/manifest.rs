@@ -94,19 +94,16 @@ fn read_file(stack: &Stack, file: &str, manifests: &mut Vec<Manifest>) -> Result
 }
 
 fn manifest(file: &str, place: &Location, value: Value, namespace: &str) -> Result<Manifest, YamlError> {
-    let mut object: Object = serde_json::from_value(value)
+    let object: Object = serde_json::from_value(value)
         .map_err(|error| YamlError::at(file, place, format!("no object of Kubernetes: {error}")))?;
-    let Some(mut name) = ObjectRef::of(&object) else {
+    let Some(name) = ObjectRef::of(&object) else {
         return Err(YamlError::at(file, place, "an object wants apiVersion, kind and metadata.name"));
     };
-    if let Some(known) = Kind::find(&name.gvk()) {
-        if !known.namespaced && name.namespace.is_some() {
-            return Err(YamlError::at(file, place, format!("{name}: a {} has no namespace", known.kind)));
-        }
-        if known.namespaced && name.namespace.is_none() {
-            name.namespace = Some(namespace.to_owned());
-            object.metadata.namespace.clone_from(&name.namespace);
-        }
+    if let Some(known) = Kind::find(&name.gvk())
+        && !known.namespaced
+        && name.namespace.is_some()
+    {
+        return Err(YamlError::at(file, place, format!("{name}: a {} has no namespace", known.kind)));
     }
     for (field, present) in [
         ("metadata.generateName", object.metadata.generate_name.is_some()),
@@ -117,7 +114,11 @@ fn manifest(file: &str, place: &Location, value: Value, namespace: &str) -> Resu
             return Err(YamlError::at(file, place, format!("{name}: {field} cannot be applied")));
         }
     }
-    Ok(Manifest { name, object, file: file.to_owned(), line: place.line() })
+    let mut manifest = Manifest { name, object, file: file.to_owned(), line: place.line() };
+    if Kind::find(&manifest.name.gvk()).is_some_and(|known| known.namespaced) {
+        manifest.set_default_namespace(namespace);
+    }
+    Ok(manifest)
 }
 
 fn config_map(files: &Files, name: &str, paths: &[String], namespace: &str) -> Result<Manifest, Error> {
@@ -274,6 +275,12 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 impl Manifest {
+    /// Puts the object into this namespace if it names none.
+    pub fn set_default_namespace(&mut self, namespace: &str) {
+        let namespace = self.name.namespace.get_or_insert_with(|| namespace.to_owned());
+        self.object.metadata.namespace = Some(namespace.clone());
+    }
+
     /// An error about this manifest, at its place.
     #[must_use]
     pub fn wrong(&self, message: &str) -> Error {

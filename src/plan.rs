@@ -74,6 +74,7 @@ impl Plan {
         }
         let secrets =
             stack.steps.iter().filter_map(|step| Some(step.secret.as_ref()?.name.clone())).collect();
+        place_custom_resources(&mut steps, &stack.namespace);
         let mut plan = Self { stack: stack.name.clone(), namespace: stack.namespace.clone(), steps, secrets };
         check_names(&plan)?;
         manifest::add_config_hashes(plan.steps.iter_mut().flat_map(|step| step.waves.iter_mut().flatten()));
@@ -257,6 +258,24 @@ fn wanted<'a>(stack: &'a Stack, selection: &'a Selection) -> Result<BTreeSet<&'a
         wanted.remove(find(name)?.name.as_str());
     }
     Ok(wanted)
+}
+
+/// Puts the objects of kinds that the stack itself defines into the stack's namespace, if they name none and belong in one.
+fn place_custom_resources(steps: &mut [PlannedStep], namespace: &str) {
+    let manifests = || steps.iter().flat_map(|step| step.waves.iter().flatten());
+    let definitions = manifests().filter(|manifest| manifest.name.is(&object::CUSTOM_RESOURCE_DEFINITION));
+    let namespaced: BTreeSet<_> = definitions
+        .map(|manifest| &manifest.object.data["spec"])
+        .filter(|spec| spec["scope"] == "Namespaced")
+        .map(|spec| (spec["group"].clone(), spec["names"]["kind"].clone()))
+        .map(|(group, kind)| (group.as_str().map(str::to_owned), kind.as_str().map(str::to_owned)))
+        .collect();
+    for manifest in steps.iter_mut().flat_map(|step| step.waves.iter_mut().flatten()) {
+        let kind = (Some(manifest.name.group.clone()), Some(manifest.name.kind.clone()));
+        if namespaced.contains(&kind) {
+            manifest.set_default_namespace(namespace);
+        }
+    }
 }
 
 fn check_names(plan: &Plan) -> Result<(), Error> {

@@ -6,7 +6,6 @@ use crate::cli::{Common, Down};
 use crate::cluster::Cluster;
 use crate::commands::{session, stack, target};
 use crate::delete;
-use crate::engine::Summary;
 use crate::error::{Error, Exit};
 use crate::event::{Events, Kind};
 use crate::preflight;
@@ -22,7 +21,7 @@ async fn down(
     options: &Down,
     events: &Events,
     cancel: &CancellationToken,
-) -> Result<Summary, Error> {
+) -> Result<Vec<String>, Error> {
     let stack = stack(common)?;
     let cluster = Cluster::connect(&target(common)).await?;
     let identity = preflight::reach(&cluster).await?;
@@ -39,6 +38,6 @@ async fn down(
         wait_lock: options.wait_lock,
         dry_run: options.dry_run,
     };
-    let tally = delete::down(&cluster, &stack.name, &stack.namespace, &options, events, cancel).await?;
-    Ok(Summary { tally, notes: Vec::new() })
+    delete::down(&cluster, &stack.name, &stack.namespace, &options, events, cancel).await?;
+    Ok(Vec::new())
 }

@@ -5,17 +5,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::Common;
 use crate::commands::options;
-use crate::engine::Summary;
 use crate::error::{Error, Exit};
 use crate::event::{Events, Kind, milliseconds};
 use crate::report::{self, Printer};
 
-/// Runs `work`, which gets the seam for its events and the token that a signal cancels, while a reporter shows the events.
+/// Runs `work`, which gets the seam for its events and the token that a signal cancels, while a reporter shows the events;
+/// it returns what the user may want to know at the end, a line each.
 /// The first Ctrl-C or SIGTERM asks for a clean end, the second ends at once.
 pub(super) async fn conduct(
     common: &Common,
     printer: &Printer,
-    work: impl AsyncFnOnce(Events, CancellationToken) -> Result<Summary, Error>,
+    work: impl AsyncFnOnce(Events, CancellationToken) -> Result<Vec<String>, Error>,
 ) -> Exit {
     let (events, receiver) = Events::channel();
     let reporter = tokio::spawn(report::run(receiver, printer.clone(), options(common)));
@@ -25,18 +25,18 @@ pub(super) async fn conduct(
         result = work => result,
         error = second_signal(&events, &cancel) => Err(error),
     };
-    let (exit, summary, error) = match result {
-        Ok(summary) => (Exit::Success, summary, None),
-        Err(error) => (error.exit(), Summary::default(), Some(error)),
+    let (exit, notes, error) = match result {
+        Ok(notes) => (Exit::Success, notes, None),
+        Err(error) => (error.exit(), Vec::new(), Some(error)),
     };
     events.send(Kind::RunFinished {
         exit_code: exit.code(),
         error: error.as_ref().map(ToString::to_string),
         causes: error.as_ref().map(Error::causes).unwrap_or_default(),
         hint: error.as_ref().and_then(Error::hint_text).map(str::to_owned),
-        tally: summary.tally,
+        tally: events.tally(),
         took_ms: milliseconds(events.elapsed()),
-        notes: summary.notes,
+        notes,
     });
     // The reporter ends when the last sender is gone.
     drop(events);

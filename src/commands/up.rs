@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::{Common, Up};
 use crate::cluster::Cluster;
 use crate::commands::{session, stack, target};
-use crate::engine::{self, Summary};
+use crate::engine;
 use crate::error::{Error, Exit};
 use crate::event::{Events, Kind};
 use crate::plan::{Plan, Selection};
@@ -22,7 +22,7 @@ async fn up(
     options: &Up,
     events: &Events,
     cancel: &CancellationToken,
-) -> Result<Summary, Error> {
+) -> Result<Vec<String>, Error> {
     let selection = Selection { only: options.steps.only.clone(), skip: options.steps.skip.clone() };
     let plan = Plan::new(&stack(common)?, &selection)?;
     let cluster = Cluster::connect(&target(common)).await?;

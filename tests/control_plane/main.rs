@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
-use devcluster::ControlPlane;
+use devcluster::{ControlPlane, Options};
 
 use crate::support::{Bench, Ran};
 
@@ -16,7 +16,9 @@ mod support;
 
 /// One control plane for all tests, each of which has a stack and a namespace of its own; it ends with this process.
 static CLUSTER: LazyLock<ControlPlane> = LazyLock::new(|| {
-    let cluster = ControlPlane::start().expect("a control plane");
+    // The controllers are wanted for what is deleted: namespaces, and what belongs to something.
+    let options = Options { controllers: true, ..Options::default() };
+    let cluster = ControlPlane::start_with(&options).expect("a control plane");
     let bench = Bench::new(&cluster.kubeconfig());
     // There is no kubelet that would bring one, and nothing here needs it to run a pod.
     let node = r#"{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "none"}}"#;

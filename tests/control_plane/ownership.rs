@@ -51,13 +51,15 @@ fn a_field_that_a_person_changed_is_taken_back_and_said() {
 
 #[test]
 fn a_field_that_the_stack_gave_up_goes_away() {
-    let scene =
-        Scene::new("fields", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: x, b: y}\n");
+    let scene = Scene::new(
+        "fields",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: one, b: two}\n",
+    );
     scene.succeed("up", &[]);
-    scene.write("main.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: x}\n");
+    scene.write("main.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: one}\n");
     let ran = scene.succeed("up", &[]);
-    assert_says(&ran, &["configmap/c -n fields configured"]);
-    assert_eq!(scene.field("configmap/c", ".data"), r#"{"a":"x"}"#);
+    assert_says(&ran, &["configmap/c configured"]);
+    assert_eq!(scene.field("configmap/c", ".data"), r#"{"a":"one"}"#);
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn a_secret_is_made_once_and_completed_later() {
     assert_eq!(scene.field("secret/s", ".data.password"), password);
     scene.write("stack.yaml", &stack("{password: {random: 20}, user: {value: me}}"));
     let ran = scene.succeed("up", &[]);
-    assert_says(&ran, &["secret/s -n secrets configured", "added user"]);
+    assert_says(&ran, &["secret/s configured", "added user"]);
     assert_eq!(scene.field("secret/s", ".data.password"), password);
     assert_eq!(scene.field("secret/s", ".data.user"), "bWU=");
     let said = scene.bench.said();

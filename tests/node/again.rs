@@ -46,7 +46,7 @@ pub(crate) fn configuration_restarts_its_reader(world: &World) {
     let text = std::fs::read_to_string(&file).expect("ejected");
     std::fs::write(&file, format!("{text}\n# changed\n")).expect("written");
     let ran = world.bench.succeed(&["up", "--stack", stack]);
-    assert!(ran.stderr.contains("configmap/prometheus-config -n monitoring configured"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("configmap/prometheus-config configured"), "{}", ran.stderr);
     assert_eq!(others(&world.pods(), "prometheus-0"), pods, "only its reader was restarted");
     // Back to the embedded stack.
     world.bench.succeed(&["up"]);
