@@ -1,6 +1,7 @@
 //! Where a chart comes from: a registry, a repository, or a folder of local charts; and what tells it from another.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -178,5 +179,9 @@ fn add(hash: &mut Sha256, parts: &[impl AsRef<[u8]>]) {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

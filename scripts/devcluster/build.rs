@@ -1,0 +1,5 @@
+//! `include_dir!` does not tell cargo which files it read; this does.
+
+fn main() {
+    println!("cargo::rerun-if-changed=go");
+}
