@@ -74,8 +74,8 @@ pub struct Drift {
     pub object: ObjectRef,
     /// The field and its values, such as `spec.replicas 0 → 1`.
     pub change: String,
-    /// Who changed it: the field manager.
-    pub manager: String,
+    /// Who changed it: the field manager. The server forgets who scales something to zero.
+    pub manager: Option<String>,
     /// How long ago, in words.
     pub age: Option<String>,
 }
@@ -170,7 +170,7 @@ fn scaled(seen: &Seen<'_>, record: &Record) -> Result<Vec<Drift>, Error> {
         if wanted.is_null() || found == wanted || is_autoscaled(&name, seen.autoscalers) {
             continue;
         }
-        // Without an owner, or owned by helm itself, it can be put right without asking anyone.
+        // Scaled to zero, the field has no owner and can be put right without asking anyone.
         let owners = fields::owners(live, REPLICAS);
         let others: Vec<_> = owners.iter().filter(|owner| owner.manager != "helm").collect();
         if let Some(other) = others.iter().find(|owner| !fields::is_hand_edit(owner)) {
@@ -179,7 +179,7 @@ fn scaled(seen: &Seen<'_>, record: &Record) -> Result<Vec<Drift>, Error> {
         let owner = others.first();
         drift.push(Drift {
             change: format!("spec.replicas {found} → {wanted}"),
-            manager: owner.map_or("helm", |owner| &owner.manager).to_owned(),
+            manager: owner.map(|owner| owner.manager.clone()),
             age: owner.and_then(|owner| fields::age(owner, seen.now)),
             object: name,
         });
