@@ -93,7 +93,7 @@ pub fn decide(seen: &Seen<'_>) -> Result<Decision, Error> {
             "{} (chart {} {}) was not made by this program",
             seen.release, record.chart, record.version
         );
-        let hint = format!("helm uninstall {} -n {}", seen.release.name, seen.release.namespace);
+        let hint = format!("helm status {} -n {}", seen.release.name, seen.release.namespace);
         return Err(Error::new(Exit::Refused, message).hint(hint));
     };
     if let Some((why, Repair::Uninstall)) = broken(record) {
