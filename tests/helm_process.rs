@@ -5,12 +5,15 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use bootstrap::cluster::Target;
 use bootstrap::error::Exit;
 use bootstrap::helm::{Chart, Helm, Release, Until, Upgrade};
 use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 const PASSWORD: &str = "never-on-a-command-line";
 
@@ -26,7 +29,7 @@ impl Fake {
         let folder = tempfile::tempdir().expect("a folder");
         let program = folder.path().join("helm");
         let text = format!(
-            "#!/bin/bash\nDIR={}\ncase \"$*\" in *version*) echo call >> $DIR/versions; echo {version}; exit;; esac\n\
+            "#!/bin/bash\nDIR={}\ncase \"$*\" in *\" version --template \"*) echo call >> $DIR/versions; echo {version}; exit;; esac\n\
              printf '%s\\n' \"$@\" > $DIR/arguments\n{script}\n",
             folder.path().display()
         );
@@ -66,14 +69,24 @@ fn a_minute() -> Until {
     Until::after(Duration::from_mins(1))
 }
 
-/// A named pipe: who reads it knows that the fake has come so far.
-fn pipe(path: &Path) {
-    assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo").success());
+/// Makes a named pipe. Who has read it knows that the fake has come so far; within 20 s, or the test fails.
+fn pipe(path: PathBuf) -> impl Future<Output = String> {
+    assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
+    let (sender, receiver) = oneshot::channel();
+    // A thread of its own: one of the runtime's would keep a failed test from ending.
+    thread::spawn(move || sender.send(fs::read_to_string(path)));
+    async {
+        let text = timeout(Duration::from_secs(20), receiver).await.expect("the fake comes so far");
+        text.expect("the thread sends").expect("text")
+    }
 }
 
 #[tokio::test]
 async fn everything_is_said_by_flags_and_values_go_by_file() {
-    let fake = Fake::new("v4.3.1", "cp \"${@: -7:1}\" $DIR/values; env > $DIR/environment; cat > $DIR/stdin");
+    let fake = Fake::new(
+        "v4.3.1",
+        "for a; do case $a in *.yaml) cp $a $DIR/values;; esac; done; env > $DIR/environment; cat > $DIR/stdin",
+    );
     fake.upgrade(&a_minute()).await.expect("the fake succeeds");
     let arguments = fake.read("arguments");
     let values = arguments.lines().find(|line| line.ends_with(".yaml")).expect("a values file");
@@ -155,10 +168,10 @@ const WAITS_FOR_SIGINT: &str = "trap 'kill $!; echo SIGINT > $DIR/ended; echo Er
 #[tokio::test]
 async fn a_cancelled_helm_gets_sigint_and_is_waited_for() {
     let fake = Fake::new("v4.3.1", WAITS_FOR_SIGINT);
-    pipe(&fake.path("started"));
+    let started = pipe(fake.path("started"));
     let until = a_minute();
     let (result, _) = tokio::join!(fake.upgrade(&until), async {
-        tokio::fs::read(fake.path("started")).await.expect("the fake has started");
+        started.await;
         until.cancelled.cancel();
     });
     let error = result.expect_err("it was cancelled");
@@ -177,27 +190,28 @@ async fn a_deadline_ends_helm_the_same_way() {
 #[tokio::test]
 async fn a_forgotten_helm_gets_sigint_not_sigkill() {
     let fake = Fake::new("v4.3.1", WAITS_FOR_SIGINT);
-    pipe(&fake.path("started"));
-    pipe(&fake.path("ended"));
+    let (started, ended) = (pipe(fake.path("started")), pipe(fake.path("ended")));
     let until = a_minute();
     tokio::select! {
         result = fake.upgrade(&until) => panic!("it ended by itself: {result:?}"),
-        started = tokio::fs::read(fake.path("started")) => { started.expect("the fake has started"); }
+        _ = started => {}
     }
-    assert_eq!(tokio::fs::read_to_string(fake.path("ended")).await.expect("written"), "SIGINT\n");
+    assert_eq!(ended.await, "SIGINT\n");
 }
 
 #[tokio::test]
 async fn an_uninstall_under_way_is_let_finish() {
-    let fake = Fake::new("v4.3.1", "echo > $DIR/started; read -r < $DIR/go; echo done > $DIR/ended");
-    pipe(&fake.path("started"));
-    pipe(&fake.path("go"));
+    let fake = Fake::new(
+        "v4.3.1",
+        "echo > $DIR/started; until [ -e $DIR/go ]; do sleep 0.05; done; echo done > $DIR/ended",
+    );
+    let started = pipe(fake.path("started"));
     let until = a_minute();
     let release = release();
     let (result, ()) = tokio::join!(fake.helm.uninstall(&release, &until), async {
-        tokio::fs::read(fake.path("started")).await.expect("the fake has started");
+        started.await;
         until.cancelled.cancel();
-        tokio::fs::write(fake.path("go"), "\n").await.expect("the fake reads");
+        fs::write(fake.path("go"), "").expect("written");
     });
     result.expect("it ended well");
     assert_eq!(fake.read("ended"), "done\n");
