@@ -29,6 +29,9 @@ mod request;
 /// The name under which this program owns fields.
 pub const FIELD_MANAGER: &str = "bootstrap";
 
+/// What the pod's own account is called where others have a context.
+const IN_CLUSTER: &str = "in-cluster";
+
 /// How long the server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -66,7 +69,9 @@ impl Cluster {
                 .because(error)
                 .hint("kubectl config view --minify")
         })?;
-        Ok(Self::with_client(client, target.clone(), &context))
+        // Named from here on, so that a program started later goes to this cluster though the current context has changed.
+        let pinned = Some(context.clone()).filter(|context| context != IN_CLUSTER);
+        Ok(Self::with_client(client, Target { context: pinned, ..target.clone() }, &context))
     }
 
     /// Speaks through a client that is there already; tests bring a mock service this way.
@@ -81,7 +86,7 @@ impl Cluster {
         &self.context
     }
 
-    /// The kubeconfig that was asked for, for programs that are started for this cluster.
+    /// The kubeconfig that was asked for and the context in use, for programs that are started for this cluster.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
@@ -348,7 +353,7 @@ async fn load(target: &Target) -> Result<(Config, String), Error> {
                 && target.context.is_none()
                 && let Ok(config) = Config::incluster()
             {
-                return Ok((config, "in-cluster".to_owned()));
+                return Ok((config, IN_CLUSTER.to_owned()));
             }
             return Err(Error::new(Exit::Preflight, "failed to read the kubeconfig")
                 .because(error)

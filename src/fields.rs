@@ -21,7 +21,7 @@ pub struct Owner {
     pub operation: Operation,
     /// The subresource that it wrote through, such as `scale`.
     pub subresource: Option<String>,
-    /// When it last changed anything of the object.
+    /// When it last changed anything of the object; the server does not say it of a `kubectl scale`.
     pub time: Option<Timestamp>,
 }
 
@@ -67,6 +67,12 @@ pub fn value_at(object: &Object, path: &str) -> Option<Value> {
 pub fn is_hand_edit(owner: &Owner) -> bool {
     owner.operation == Operation::Update
         && (owner.manager == "kubectl" || owner.manager.starts_with("kubectl-"))
+}
+
+/// Tells whether someone scaled it to zero: of a scale to 0, and only of that, the server keeps neither manager nor time.
+#[must_use]
+pub fn is_scaled_to_zero(object: &Object) -> bool {
+    object.data["spec"]["replicas"] == 0 && owners(object, ".spec.replicas").is_empty()
 }
 
 /// How long ago an owner last wrote, in words such as `3 min ago`.

@@ -87,7 +87,10 @@ impl Live {
 impl FromIterator<Object> for Live {
     fn from_iter<T: IntoIterator<Item = Object>>(objects: T) -> Self {
         let objects = objects.into_iter().filter_map(|object| Some((ObjectRef::of(&object)?, object)));
-        Self { objects: objects.collect(), ..Self::default() }
+        let (autoscalers, objects): (Vec<_>, Vec<_>) =
+            objects.partition(|(name, _)| name.is(&object::AUTOSCALER));
+        let autoscalers = autoscalers.into_iter().map(|(_, object)| object).collect();
+        Self { objects: objects.into_iter().collect(), autoscalers, ..Self::default() }
     }
 }
 

@@ -97,7 +97,7 @@ async fn run_helm(
             step: step.name.clone(),
             object: drift.object.clone(),
             change: drift.change.clone(),
-            manager: drift.manager.clone(),
+            manager: drift.manager.clone().unwrap_or_else(|| "nobody named".to_owned()),
             age: drift.age.clone(),
         });
     }

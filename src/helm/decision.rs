@@ -72,8 +72,8 @@ pub struct Drift {
     pub object: ObjectRef,
     /// The field and its values, such as `spec.replicas 0 → 1`.
     pub change: String,
-    /// Who changed it: the field manager.
-    pub manager: String,
+    /// Who changed it: the field manager. The server forgets who scales something to zero.
+    pub manager: Option<String>,
     /// How long ago, in words.
     pub age: Option<String>,
 }
@@ -91,7 +91,7 @@ pub fn decide(seen: &Seen<'_>) -> Result<Decision, Error> {
             "{} (chart {} {}) was not made by this program",
             seen.release, record.chart, record.version
         );
-        let hint = format!("helm uninstall {} -n {}", seen.release.name, seen.release.namespace);
+        let hint = format!("helm status {} -n {}", seen.release.name, seen.release.namespace);
         return Err(Error::new(Exit::Refused, message).hint(hint));
     };
     if let Some((why, Repair::Uninstall)) = broken(record) {
@@ -168,7 +168,7 @@ fn scaled(seen: &Seen<'_>, record: &Record) -> Result<Vec<Drift>, Error> {
         if wanted.is_null() || found == wanted || seen.live.is_autoscaled(&name) {
             continue;
         }
-        // Without an owner, or owned by helm itself, it can be put right without asking anyone.
+        // Scaled to zero, the field has no owner and can be put right without asking anyone.
         let owners = fields::owners(live, REPLICAS);
         let others: Vec<_> = owners.iter().filter(|owner| owner.manager != "helm").collect();
         if let Some(other) = others.iter().find(|owner| !fields::is_hand_edit(owner)) {
@@ -177,7 +177,7 @@ fn scaled(seen: &Seen<'_>, record: &Record) -> Result<Vec<Drift>, Error> {
         let owner = others.first();
         drift.push(Drift {
             change: format!("spec.replicas {found} → {wanted}"),
-            manager: owner.map_or("helm", |owner| &owner.manager).to_owned(),
+            manager: owner.map(|owner| owner.manager.clone()),
             age: owner.and_then(|owner| fields::age(owner, seen.now)),
             object: name,
         });

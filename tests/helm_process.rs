@@ -1,0 +1,218 @@
+//! How helm is called, stopped and quoted, with a FAKE helm: a script that writes down what happens to it. What the real one
+//! does is tested in `helm_release.rs`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use bootstrap::cluster::Target;
+use bootstrap::error::Exit;
+use bootstrap::helm::{Chart, Helm, Release, Until, Upgrade};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+const PASSWORD: &str = "never-on-a-command-line";
+
+/// A fake helm of some version, and the folder that it writes to.
+struct Fake {
+    folder: TempDir,
+    helm: Helm,
+}
+
+impl Fake {
+    /// `script` is run for everything but `helm version`; `$DIR` is the folder.
+    fn new(version: &str, script: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("helm");
+        let text = format!(
+            "#!/bin/bash\nDIR={}\ncase \"$*\" in *\" version --template \"*) echo call >> $DIR/versions; echo {version}; exit;; esac\n\
+             printf '%s\\n' \"$@\" > $DIR/arguments\n{script}\n",
+            folder.path().display()
+        );
+        fs::write(&program, text).expect("written");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("executable");
+        let target =
+            Target { kubeconfig: Some(PathBuf::from("/kube config")), context: Some("k3d-blog".to_owned()) };
+        Self { helm: Helm::at(program, &target), folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).expect("the fake wrote it")
+    }
+
+    async fn upgrade(&self, until: &Until) -> Result<(), bootstrap::error::Error> {
+        let chart = Chart::Remote {
+            chart: "oci://example.com/charts/ksm".to_owned(),
+            repo: None,
+            version: "8.4.0".to_owned(),
+            digest: Some("sha256:abc".to_owned()),
+        };
+        let values = [("values.yaml".to_owned(), format!("password: {PASSWORD}\n"))];
+        let upgrade = Upgrade { chart: &chart, values: &values, force_conflicts: true };
+        self.helm.upgrade(&release(), &upgrade, until).await
+    }
+}
+
+fn release() -> Release {
+    Release { name: "ksm".to_owned(), namespace: "monitoring".to_owned() }
+}
+
+fn a_minute() -> Until {
+    Until::after(Duration::from_mins(1))
+}
+
+/// Makes a named pipe. Who has read it knows that the fake has come so far; within 20 s, or the test fails.
+fn pipe(path: PathBuf) -> impl Future<Output = String> {
+    assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
+    let (sender, receiver) = oneshot::channel();
+    // A thread of its own: one of the runtime's would keep a failed test from ending.
+    thread::spawn(move || sender.send(fs::read_to_string(path)));
+    async {
+        let text = timeout(Duration::from_secs(20), receiver).await.expect("the fake comes so far");
+        text.expect("the thread sends").expect("text")
+    }
+}
+
+#[tokio::test]
+async fn everything_is_said_by_flags_and_values_go_by_file() {
+    let fake = Fake::new(
+        "v4.3.1",
+        "for a; do case $a in *.yaml) cp $a $DIR/values;; esac; done; env > $DIR/environment; cat > $DIR/stdin",
+    );
+    fake.upgrade(&a_minute()).await.expect("the fake succeeds");
+    let arguments = fake.read("arguments");
+    let values = arguments.lines().find(|line| line.contains("bootstrap-values-")).expect("a values file");
+    let expected = [
+        ["--kubeconfig", "/kube config", "--kube-context", "k3d-blog", "upgrade"].as_slice(),
+        &[
+            "--namespace",
+            "monitoring",
+            "--timeout",
+            "59s",
+            "--install",
+            "--history-max",
+            "3",
+            "--values",
+            values,
+        ],
+        &["--server-side=true", "--force-conflicts", "--version", "8.4.0"],
+        &["--", "ksm", "oci://example.com/charts/ksm@sha256:abc"],
+    ];
+    // The clock may have gone on by a second.
+    assert_eq!(arguments.replace("58s", "59s").lines().collect::<Vec<_>>(), expected.concat());
+    assert!(!arguments.contains(PASSWORD) && !fake.read("environment").contains(PASSWORD));
+    assert_eq!(fake.read("values"), format!("password: {PASSWORD}\n"));
+    assert!(!Path::new(values).exists(), "{values} was left");
+    assert_eq!(fake.read("stdin"), "");
+    assert!(fake.read("environment").contains("HELM_DRIVER=secret"));
+}
+
+#[tokio::test]
+async fn helm_3_is_not_told_what_it_does_not_know() {
+    let fake = Fake::new("v3.22.0", "");
+    fake.upgrade(&a_minute()).await.expect("the fake succeeds");
+    let arguments = fake.read("arguments");
+    assert!(!arguments.contains("--server-side") && !arguments.contains("--force-conflicts"), "{arguments}");
+}
+
+#[tokio::test]
+async fn the_version_is_asked_for_once_and_only_when_needed() {
+    let fake = Fake::new("v4.3.1", "");
+    assert!(!fake.path("versions").exists());
+    fake.upgrade(&a_minute()).await.expect("the fake succeeds");
+    fake.helm.uninstall(&release(), &a_minute()).await.expect("the fake succeeds");
+    assert_eq!(fake.read("versions"), "call\n");
+}
+
+#[tokio::test]
+async fn an_old_helm_is_refused_before_it_does_anything() {
+    let fake = Fake::new("v3.9.0", "");
+    let error = fake.upgrade(&a_minute()).await.expect_err("too old");
+    assert_eq!(
+        (error.exit(), error.to_string().as_str()),
+        (Exit::Preflight, "helm 3.9 is too old, 3.13 is needed")
+    );
+    assert!(error.hint_text().is_some() && !fake.path("arguments").exists());
+}
+
+#[tokio::test]
+async fn a_failure_is_told_in_helm_s_own_words() {
+    for (words, exit) in [
+        ("INSTALLATION FAILED: chart not found", Exit::Doomed),
+        ("UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress", Exit::Refused),
+        (
+            "UPGRADE FAILED: conflict occurred while applying object n/x apps/v1, Kind=Deployment: …",
+            Exit::Refused,
+        ),
+    ] {
+        let script = format!(
+            "echo 'WARNING: kubeconfig is readable' >&2; echo 'level=WARN x' >&2; echo 'Error: {words}' >&2; exit 1"
+        );
+        let error = Fake::new("v4.3.1", &script).upgrade(&a_minute()).await.expect_err("it failed");
+        assert_eq!(error.to_string(), "failed to upgrade release ksm -n monitoring");
+        assert_eq!((error.causes(), error.exit()), (vec![words.to_owned()], exit));
+    }
+}
+
+const WAITS_FOR_SIGINT: &str = "trap 'kill $!; echo SIGINT > $DIR/ended; echo Error: context canceled >&2; exit 1' INT\n\
+     sleep 60 & echo > $DIR/started; wait $!";
+
+#[tokio::test]
+async fn a_cancelled_helm_gets_sigint_and_is_waited_for() {
+    let fake = Fake::new("v4.3.1", WAITS_FOR_SIGINT);
+    let started = pipe(fake.path("started"));
+    let until = a_minute();
+    let (result, ()) = tokio::join!(fake.upgrade(&until), async {
+        started.await;
+        until.cancelled.cancel();
+    });
+    let error = result.expect_err("it was cancelled");
+    assert_eq!((error.exit(), error.causes()), (Exit::Interrupted, vec!["context canceled".to_owned()]));
+    assert_eq!(fake.read("ended"), "SIGINT\n");
+}
+
+#[tokio::test]
+async fn a_deadline_ends_helm_the_same_way() {
+    let fake = Fake::new("v4.3.1", WAITS_FOR_SIGINT.replace("echo > $DIR/started;", "").as_str());
+    let error = fake.upgrade(&Until::after(Duration::from_secs(1))).await.expect_err("out of time");
+    assert_eq!(error.exit(), Exit::Timeout);
+    assert_eq!(fake.read("ended"), "SIGINT\n");
+}
+
+#[tokio::test]
+async fn a_forgotten_helm_gets_sigint_not_sigkill() {
+    let fake = Fake::new("v4.3.1", WAITS_FOR_SIGINT);
+    let (started, ended) = (pipe(fake.path("started")), pipe(fake.path("ended")));
+    let until = a_minute();
+    tokio::select! {
+        result = fake.upgrade(&until) => panic!("it ended by itself: {result:?}"),
+        _ = started => {}
+    }
+    assert_eq!(ended.await, "SIGINT\n");
+}
+
+#[tokio::test]
+async fn an_uninstall_under_way_is_let_finish() {
+    let fake = Fake::new(
+        "v4.3.1",
+        "echo > $DIR/started; until [ -e $DIR/go ]; do sleep 0.05; done; echo done > $DIR/ended",
+    );
+    let started = pipe(fake.path("started"));
+    let until = a_minute();
+    let release = release();
+    let (result, ()) = tokio::join!(fake.helm.uninstall(&release, &until), async {
+        started.await;
+        until.cancelled.cancel();
+        fs::write(fake.path("go"), "").expect("written");
+    });
+    result.expect("it ended well");
+    assert_eq!(fake.read("ended"), "done\n");
+}
