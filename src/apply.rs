@@ -103,7 +103,8 @@ pub async fn apply(cluster: &Cluster, manifest: &Manifest, before: &Live) -> Res
     }
     let conflict = match cluster.apply(&wanted, false).await {
         Ok(applied) => {
-            return Ok(Applied { change: change(live, &applied), live: applied, drift: Vec::new() });
+            let drift = live.and_then(|live| scaled_to_zero(&wanted, live)).into_iter().collect();
+            return Ok(Applied { change: change(live, &applied), live: applied, drift });
         }
         Err(error) if !error.field_conflicts().is_empty() => error,
         Err(error) => return Err(refused(manifest, error)),
@@ -113,6 +114,16 @@ pub async fn apply(cluster: &Cluster, manifest: &Manifest, before: &Live) -> Res
     let drift = judge(manifest, &wanted, now.as_ref(), &conflict.field_conflicts())?;
     let applied = cluster.apply(&wanted, true).await.map_err(|error| refused(manifest, error))?;
     Ok(Applied { change: Change::Configured, live: applied, drift })
+}
+
+/// A scale to zero is the one change by hand that is no conflict.
+fn scaled_to_zero(wanted: &Object, live: &Object) -> Option<Drift> {
+    let replicas = wanted.data["spec"]["replicas"].as_u64()?;
+    (replicas > 0 && fields::is_scaled_to_zero(live)).then(|| Drift {
+        change: format!("spec.replicas 0 → {replicas}"),
+        manager: fields::UNNAMED.to_owned(),
+        age: None,
+    })
 }
 
 /// All conflicts are a person's changes, or else one error that names each field that is not.

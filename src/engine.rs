@@ -113,8 +113,11 @@ async fn carry_out(run: Arc<Run>, plan: &Plan, cancel: &CancellationToken) -> Re
     if cancel.is_cancelled() || !failures.is_empty() {
         return Err(unfinished(&run, &ready, left, failures, cancel));
     }
-    for message in run.waiter.warnings(&awaited).await {
-        run.events.send(Kind::Warning { message });
+    // Of what was there before and stays as it is, nobody needs to hear again.
+    if run.events.tally().changed() {
+        for message in run.waiter.warnings(&awaited).await {
+            run.events.send(Kind::Warning { message });
+        }
     }
     Ok(notes(plan, &run))
 }

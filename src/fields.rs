@@ -69,6 +69,9 @@ pub fn is_hand_edit(owner: &Owner) -> bool {
         && (owner.manager == "kubectl" || owner.manager.starts_with("kubectl-"))
 }
 
+/// Who is named for a scale to zero.
+pub const UNNAMED: &str = "kubectl scale or the like: of a scale to 0 the server keeps no name";
+
 /// Tells whether someone scaled it to zero: of a scale to 0, and only of that, the server keeps neither manager nor time.
 #[must_use]
 pub fn is_scaled_to_zero(object: &Object) -> bool {

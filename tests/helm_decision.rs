@@ -63,7 +63,7 @@ fn entry(digest: Option<&str>, revision: Option<u32>) -> ReleaseEntry {
 }
 
 fn record(revision: u32, status: Status, deployed: Option<u32>) -> Record {
-    let mut dashboards = object("v1", "ConfigMap", "kept", Value::Null);
+    let mut dashboards = object("v1", "ConfigMap", "kept", &Value::Null);
     dashboards.metadata.annotations =
         Some([("helm.sh/resource-policy".to_owned(), "keep".to_owned())].into());
     Record {
@@ -77,19 +77,19 @@ fn record(revision: u32, status: Status, deployed: Option<u32>) -> Record {
     }
 }
 
-fn object(api_version: &str, kind: &str, name: &str, spec: Value) -> Object {
+fn object(api_version: &str, kind: &str, name: &str, spec: &Value) -> Object {
     let metadata = json!({"name": name, "namespace": "monitoring"});
     let object = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec});
     serde_json::from_value(object).expect("an object")
 }
 
 fn service() -> Object {
-    object("v1", "Service", "ksm", json!({}))
+    object("v1", "Service", "ksm", &json!({}))
 }
 
 /// A Deployment whose replicas have these owners, each manager, operation and subresource.
 fn deployment(replicas: u32, owners: &[(&str, &str, &str)]) -> Object {
-    let mut deployment = object("apps/v1", "Deployment", "ksm", json!({"replicas": replicas}));
+    let mut deployment = object("apps/v1", "Deployment", "ksm", &json!({"replicas": replicas}));
     let entries = owners.iter().map(|(manager, operation, subresource)| {
         json!({
             "manager": manager, "operation": operation, "subresource": subresource, "apiVersion": "apps/v1",
@@ -103,7 +103,7 @@ fn deployment(replicas: u32, owners: &[(&str, &str, &str)]) -> Object {
 
 fn autoscaler(target: &str) -> Object {
     let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": target});
-    object("autoscaling/v2", "HorizontalPodAutoscaler", "hpa", json!({ "scaleTargetRef": target }))
+    object("autoscaling/v2", "HorizontalPodAutoscaler", "hpa", &json!({ "scaleTargetRef": target }))
 }
 
 #[test]

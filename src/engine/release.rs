@@ -11,6 +11,7 @@ use crate::engine::run::Run;
 use crate::engine::step::{Done, StepError};
 use crate::error::Error;
 use crate::event::{Change, Kind, ReleaseAction};
+use crate::fields;
 use crate::helm::{self, Chart, Decision, Record, Release, Repair, Seen, Until, Upgrade, Work};
 use crate::inventory::{Inventory, ReleaseEntry};
 use crate::live::Live;
@@ -97,7 +98,7 @@ async fn run_helm(
             step: step.name.clone(),
             object: drift.object.clone(),
             change: drift.change.clone(),
-            manager: drift.manager.clone().unwrap_or_else(|| "nobody named".to_owned()),
+            manager: drift.manager.clone().unwrap_or_else(|| fields::UNNAMED.to_owned()),
             age: drift.age.clone(),
         });
     }
