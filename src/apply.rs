@@ -62,8 +62,11 @@ pub fn refuse_foreign(plan: &Plan, live: &Live, inventory: &Inventory) -> Result
         return Ok(());
     }
     let list = foreign.join("\n  ");
-    Err(Error::new(Exit::Refused, format!("these objects are there already and are not of this stack:\n  {list}"))
-        .hint("rename or delete them, or leave their step out with --skip STEP"))
+    Err(Error::new(
+        Exit::Refused,
+        format!("these objects are there already and are not of this stack:\n  {list}"),
+    )
+    .hint("rename or delete them, or leave their step out with --skip STEP"))
 }
 
 /// Who an object belongs to, as far as its labels and annotations tell.
@@ -83,20 +86,25 @@ fn made_by(object: &Object) -> String {
     }
 }
 
-/// Applies one object. `live` is how it stood, `None` if it was not there.
+/// Applies one object; `before` is how the cluster stood.
 ///
 /// # Errors
 /// Exit 4 on a field that another program owns, exit 5 when the server refuses the object.
-pub async fn apply(cluster: &Cluster, manifest: &Manifest, live: Option<&Object>) -> Result<Applied, Error> {
+pub async fn apply(cluster: &Cluster, manifest: &Manifest, before: &Live) -> Result<Applied, Error> {
     let mut wanted = manifest.object.clone();
+    let live = before.get(&manifest.name);
     if let Some(live) = live {
-        keep_autoscaled_replicas(&mut wanted, live);
+        if before.is_autoscaled(&manifest.name) {
+            leave_replicas(&mut wanted, live);
+        }
         if fields::says_the_same(&wanted, live, FIELD_MANAGER) {
             return Ok(Applied { change: Change::Unchanged, live: live.clone(), drift: Vec::new() });
         }
     }
     let conflict = match cluster.apply(&wanted, false).await {
-        Ok(applied) => return Ok(Applied { change: change(live, &applied), live: applied, drift: Vec::new() }),
+        Ok(applied) => {
+            return Ok(Applied { change: change(live, &applied), live: applied, drift: Vec::new() });
+        }
         Err(error) if !error.field_conflicts().is_empty() => error,
         Err(error) => return Err(refused(manifest, error)),
     };
@@ -108,7 +116,12 @@ pub async fn apply(cluster: &Cluster, manifest: &Manifest, live: Option<&Object>
 }
 
 /// All conflicts are a person's changes, or else one error that names each field that is not.
-fn judge(manifest: &Manifest, wanted: &Object, live: Option<&Object>, paths: &[&str]) -> Result<Vec<Drift>, Error> {
+fn judge(
+    manifest: &Manifest,
+    wanted: &Object,
+    live: Option<&Object>,
+    paths: &[&str],
+) -> Result<Vec<Drift>, Error> {
     let Some(live) = live else { return Ok(Vec::new()) };
     let now = Timestamp::now();
     let mut drift = Vec::new();
@@ -123,7 +136,11 @@ fn judge(manifest: &Manifest, wanted: &Object, live: Option<&Object>, paths: &[&
                 let values = (fields::value_at(live, path), fields::value_at(wanted, path));
                 drift.push(Drift { change: describe(path, values), manager: owner.manager, age });
             } else {
-                conflicts.push(format!("{} is owned by {}", path.trim_start_matches('.'), owned_by(&owner, age.as_deref())));
+                conflicts.push(format!(
+                    "{} is owned by {}",
+                    path.trim_start_matches('.'),
+                    owned_by(&owner, age.as_deref())
+                ));
             }
         }
     }
@@ -145,9 +162,9 @@ fn owned_by(owner: &Owner, age: Option<&str>) -> String {
 }
 
 /// `spec.replicas 0 → 1`; values that are not short, and all of a Secret's, are left out.
-fn describe(path: &str, (before, after): (Option<&Value>, Option<&Value>)) -> String {
+fn describe(path: &str, (before, after): (Option<Value>, Option<Value>)) -> String {
     let path = path.trim_start_matches('.');
-    match (before.and_then(short), after.and_then(short)) {
+    match (before.as_ref().and_then(short), after.as_ref().and_then(short)) {
         (Some(before), Some(after)) => format!("{path} {before} → {after}"),
         _ => path.to_owned(),
     }
@@ -162,19 +179,14 @@ fn short(value: &Value) -> Option<String> {
     (text.len() <= 80 && !text.contains('\n')).then_some(text)
 }
 
-/// The replicas of a workload that an autoscaler steers are the autoscaler's: nobody then owns them by hand or by apply,
-/// but by the scale subresource.
-fn keep_autoscaled_replicas(wanted: &mut Object, live: &Object) {
-    let steered = fields::owners(live, ".spec.replicas").iter().any(|owner| {
-        owner.subresource.as_deref() == Some("scale") && owner.manager == "kube-controller-manager"
-    });
-    if !steered || wanted.data["spec"]["replicas"].is_null() {
-        return;
-    }
+/// The replicas of a workload that an autoscaler steers are the autoscaler's: left out if they are not ours, else sent as
+/// they are, since leaving out what is ours would set the default.
+fn leave_replicas(wanted: &mut Object, live: &Object) {
     let ours = fields::owners(live, ".spec.replicas").iter().any(|owner| owner.manager == FIELD_MANAGER);
-    if ours {
-        wanted.data["spec"]["replicas"] = live.data["spec"]["replicas"].clone();
-    } else if let Some(spec) = wanted.data["spec"].as_object_mut() {
+    let Some(spec) = wanted.data["spec"].as_object_mut() else { return };
+    if ours && spec.contains_key("replicas") {
+        spec.insert("replicas".to_owned(), live.data["spec"]["replicas"].clone());
+    } else {
         spec.remove("replicas");
     }
 }
@@ -182,7 +194,9 @@ fn keep_autoscaled_replicas(wanted: &mut Object, live: &Object) {
 fn change(before: Option<&Object>, after: &Object) -> Change {
     match before {
         None => Change::Created,
-        Some(before) if before.metadata.resource_version == after.metadata.resource_version => Change::Unchanged,
+        Some(before) if before.metadata.resource_version == after.metadata.resource_version => {
+            Change::Unchanged
+        }
         Some(_) => Change::Configured,
     }
 }

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::Stream;
+use futures::{Stream, TryStreamExt as _};
 use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{DynamicObject, GroupVersionKind};
-use kube::discovery::{ApiResource, Discovery, Scope, pinned_kind, verbs};
+use kube::discovery::{ApiGroup, ApiResource, Discovery, Scope, pinned_kind, verbs};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Config};
 use serde_json::Value;
@@ -205,8 +205,17 @@ impl Cluster {
             .is_ok()
     }
 
+    /// Tells whether discovery lists a resource, by its name in the plural, within a group and version.
+    pub async fn serves_resource(&self, group: &str, version: &str, plural: &str) -> bool {
+        let api_version = format!("{group}/{version}");
+        let asking = self.client.list_api_group_resources(&api_version);
+        request::once(Verb::Discover, &api_version, asking)
+            .await
+            .is_ok_and(|found| found.resources.iter().any(|resource| resource.name == plural))
+    }
+
     /// Watches the objects of a kind, those of one namespace or all: the list first, then each change. The stream mends
-    /// itself after errors, with a growing pause; it never ends.
+    /// itself after errors, which it reports, with a growing pause; it never ends.
     ///
     /// # Errors
     /// When the kind is not served.
@@ -214,12 +223,15 @@ impl Cluster {
         &self,
         kind: &GroupVersionKind,
         namespace: Option<&str>,
-    ) -> Result<impl Stream<Item = watcher::Result<watcher::Event<Object>>> + use<>, RequestError> {
-        let api = self.api(kind, namespace, &Subject { kind, namespace }).await?;
+    ) -> Result<impl Stream<Item = Result<watcher::Event<Object>, RequestError>> + use<>, RequestError> {
+        let subject = Subject { kind, namespace };
+        let api = self.api(kind, namespace, &subject).await?;
+        let subject = subject.to_string();
         let kind = kind.clone();
         Ok(watcher(api, watcher::Config::default())
             .modify(move |object| *object = typed(object.clone(), &kind))
-            .default_backoff())
+            .default_backoff()
+            .map_err(move |error| RequestError::of_watch(&subject, error)))
     }
 
     /// Tells whether objects of a kind live in namespaces.
@@ -238,7 +250,7 @@ impl Cluster {
         let subject = "the kinds that are served";
         let discover = || Discovery::new(self.client.clone()).run_aggregated();
         let discovery = request::with_retries(Verb::Discover, &subject, discover).await?;
-        let all = discovery.groups().flat_map(|group| group.recommended_resources());
+        let all = discovery.groups().flat_map(ApiGroup::recommended_resources);
         let in_namespaces = all.filter(|(_, capabilities)| {
             capabilities.scope == Scope::Namespaced && capabilities.supports_operation(verbs::LIST)
         });

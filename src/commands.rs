@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
-use crate::cli::{Cli, Command, Common};
+use crate::cli::{self, Cli, Command, Common};
 use crate::cluster::Target;
 use crate::error::{Error, Exit};
-use crate::report::{Options, Printer};
+use crate::report::{Color, Options, Output, Printer};
 use crate::stack::Stack;
 
 mod check;
@@ -36,7 +36,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             };
         }
     };
-    let printer = Printer::new(&options(&cli.common));
+    let printer = Printer::stdio(color(&cli.common));
     let result = runtime().and_then(|runtime| {
         let result = runtime.block_on(dispatch(&cli, &printer));
         // A second Ctrl-C has left things that would be waited for.
@@ -60,8 +60,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 async fn dispatch(cli: &Cli, printer: &Printer) -> anyhow::Result<Exit> {
     let common = &cli.common;
     match &cli.command {
-        Command::Up(options) => Ok(up::run(common, options).await),
-        Command::Down(options) => Ok(down::run(common, options).await),
+        Command::Up(options) => Ok(up::run(common, options, printer).await),
+        Command::Down(options) => Ok(down::run(common, options, printer).await),
         Command::Status => status::run(common, printer).await,
         Command::Check(options) => check::run(common, options, printer).await,
         Command::Render(options) => render::run(common, options, printer),
@@ -73,25 +73,26 @@ async fn dispatch(cli: &Cli, printer: &Printer) -> anyhow::Result<Exit> {
 
 /// One thread is as fast as more for what is nearly all waiting, and starts sooner.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start the async runtime")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the async runtime")
 }
 
 fn options(common: &Common) -> Options {
-    use crate::cli;
-    use crate::report::{Color, Output};
-    Options {
-        output: match common.output {
-            cli::Output::Human => Output::Human,
-            cli::Output::Plain => Output::Plain,
-            cli::Output::Json => Output::Json,
-        },
-        quiet: common.quiet,
-        verbose: common.verbose,
-        color: match common.color {
-            cli::Color::Auto => Color::Auto,
-            cli::Color::Always => Color::Always,
-            cli::Color::Never => Color::Never,
-        },
+    let output = match common.output {
+        cli::Output::Human => Output::Human,
+        cli::Output::Plain => Output::Plain,
+        cli::Output::Json => Output::Json,
+    };
+    Options { output, quiet: common.quiet, verbose: common.verbose }
+}
+
+fn color(common: &Common) -> Color {
+    match common.color {
+        cli::Color::Auto => Color::Auto,
+        cli::Color::Always => Color::Always,
+        cli::Color::Never => Color::Never,
     }
 }
 

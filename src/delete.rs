@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::{Cluster, RequestError, namespace_ref};
 use crate::error::{Error, Exit};
 use crate::event::{Change, Events, Kind, Tally};
-use crate::helm::{self, Helm, Record, Release, Until};
+use crate::helm::{self, Helm, Record, Until};
 use crate::inventory::{Inventory, MADE_BY, ReleaseEntry};
 use crate::lease;
 use crate::object::{self, Object, ObjectRef};
@@ -93,7 +93,8 @@ async fn take_away(
         until: Until { deadline: Instant::now() + options.timeout, cancelled: cancel.clone() },
         tally: Tally::default(),
     };
-    let (storage, releases): (Vec<_>, Vec<_>) = removal.releases.into_iter().partition(|release| release.is_storage);
+    let (storage, releases): (Vec<_>, Vec<_>) =
+        removal.releases.into_iter().partition(|release| release.is_storage);
     work.uninstall(helm.as_ref(), &releases).await?;
     work.delete(&removal.workloads).await?;
     if options.purge_data {
@@ -122,21 +123,24 @@ impl Removal {
         let mut places = inventory.content.namespaces.clone();
         places.insert(own.clone());
         let content = &inventory.content;
-        let records = content.releases.iter().map(|entry| entry.namespace.as_str()).collect::<BTreeSet<_>>();
         let (members, records, claims, namespaces) = tokio::try_join!(
             async { members(cluster, inventory, &places).await.map_err(RequestError::into_error) },
-            try_join_all(records.into_iter().map(|namespace| helm::records(cluster, namespace))),
+            try_join_all(content.releases.iter().map(|entry| async {
+                helm::records(cluster, &entry.namespace, &[entry.name.as_str()]).await
+            })),
             async { all_of(cluster, content.claims.iter().cloned()).await.map_err(RequestError::into_error) },
             async {
-                let named = content.releases.iter().map(|entry| entry.namespace.clone()).chain(places.clone());
-                let names: BTreeSet<_> = named.map(|name| namespace_ref(&name)).collect();
-                all_of(cluster, names.into_iter()).await.map_err(RequestError::into_error)
+                let named =
+                    content.releases.iter().map(|entry| entry.namespace.clone()).chain(places.clone());
+                let spaces: BTreeSet<_> = named.map(|name| namespace_ref(&name)).collect();
+                all_of(cluster, spaces.into_iter()).await.map_err(RequestError::into_error)
             },
         )?;
         let records: Vec<Record> = records.into_iter().flatten().collect();
         let mut removal = Self { claims, ..Self::default() };
         removal.releases = in_order(content.releases.clone(), &content.steps, &records);
-        removal.namespaces = namespaces.into_iter().filter(|found| made_by(found, &inventory.stack)).collect();
+        removal.namespaces =
+            namespaces.into_iter().filter(|found| made_by(found, &inventory.stack)).collect();
         for member in members {
             let Some(name) = ObjectRef::of(&member) else { continue };
             if name.namespace.is_none() {
@@ -162,7 +166,9 @@ impl Removal {
             tally.count(change);
             events.send(Kind::ObjectChanged { step: None, object, change, why: Some("dry run".to_owned()) });
         };
-        for object in self.workloads.iter().chain(&self.namespaced).chain(&self.cluster_wide).chain(&self.namespaces) {
+        for object in
+            self.workloads.iter().chain(&self.namespaced).chain(&self.cluster_wide).chain(&self.namespaces)
+        {
             say(name_of(object), Change::Deleted);
         }
         for claim in &self.claims {
@@ -185,9 +191,7 @@ impl Removal {
 /// The last step's release first; among all, one that owns an aggregated API before the others, since without its pods
 /// that API would stand in the way of every namespace that is to go.
 fn in_order(mut releases: Vec<ReleaseEntry>, steps: &[String], records: &[Record]) -> Vec<ReleaseEntry> {
-    let record = |entry: &ReleaseEntry| {
-        records.iter().find(|record| record.name == entry.name && record.namespace == entry.namespace)
-    };
+    let record = |entry: &ReleaseEntry| records.iter().find(|record| record.release == entry.release());
     releases.retain(|entry| record(entry).is_some());
     let owns_api = |entry: &ReleaseEntry| {
         record(entry).is_some_and(|record| record.objects().any(|name| name.is(&object::API_SERVICE)))
@@ -225,19 +229,34 @@ async fn members(
     Ok(try_join_all(lists).await?.into_iter().flatten().collect())
 }
 
-async fn all_of(cluster: &Cluster, names: impl Iterator<Item = ObjectRef>) -> Result<Vec<Object>, RequestError> {
+async fn all_of(
+    cluster: &Cluster,
+    names: impl Iterator<Item = ObjectRef>,
+) -> Result<Vec<Object>, RequestError> {
     let names: Vec<_> = names.collect();
     Ok(try_join_all(names.iter().map(|name| cluster.get(name))).await?.into_iter().flatten().collect())
 }
 
 fn made_by(namespace: &Object, stack: &str) -> bool {
-    namespace.metadata.annotations.as_ref().and_then(|all| all.get(MADE_BY)).is_some_and(|maker| maker == stack)
+    namespace
+        .metadata
+        .annotations
+        .as_ref()
+        .and_then(|all| all.get(MADE_BY))
+        .is_some_and(|maker| maker == stack)
 }
 
 fn runs_pods(name: &ObjectRef) -> bool {
-    [&object::DEPLOYMENT, &object::STATEFUL_SET, &object::DAEMON_SET, &object::JOB, &object::CRON_JOB, &object::POD]
-        .into_iter()
-        .any(|kind| name.is(kind))
+    [
+        &object::DEPLOYMENT,
+        &object::STATEFUL_SET,
+        &object::DAEMON_SET,
+        &object::JOB,
+        &object::CRON_JOB,
+        &object::POD,
+    ]
+    .into_iter()
+    .any(|kind| name.is(kind))
 }
 
 fn name_of(object: &Object) -> ObjectRef {
@@ -258,7 +277,7 @@ impl Work<'_> {
         let Some(helm) = helm else { return Ok(()) };
         for entry in releases {
             self.check_interrupt()?;
-            let release = Release { name: entry.name.clone(), namespace: entry.namespace.clone() };
+            let release = entry.release();
             helm.uninstall(&release, &self.until).await?;
             self.tally.count(Change::Deleted);
             self.events.send(Kind::ReleaseChanged {
@@ -275,6 +294,7 @@ impl Work<'_> {
     /// Deletes objects side by side, what hangs on them first, and waits until they are gone.
     async fn delete(&mut self, objects: &[Object]) -> Result<(), Error> {
         self.check_interrupt()?;
+        let cluster = self.cluster;
         let deletions = objects.iter().map(|object| async move {
             let same = Preconditions { uid: object.metadata.uid.clone(), ..Preconditions::default() };
             let params = DeleteParams {
@@ -282,7 +302,7 @@ impl Work<'_> {
                 preconditions: Some(same),
                 ..DeleteParams::default()
             };
-            self.cluster.delete(&name_of(object), &params).await
+            cluster.delete(&name_of(object), &params).await
         });
         try_join_all(deletions).await.map_err(RequestError::into_error)?;
         self.gone(objects.to_vec()).await?;
@@ -293,18 +313,23 @@ impl Work<'_> {
     }
 
     async fn gone(&self, objects: Vec<Object>) -> Result<(), Error> {
-        let leaving = objects.into_iter().map(|object| Awaited { object: name_of(&object), seen: Some(object) });
-        self.waiter.until_gone(leaving.collect(), self.until.deadline, &self.until.cancelled).await.map_err(|error| {
-            if matches!(error, WaitError::Cancelled) {
-                return interrupted();
-            }
-            let failure = Error::new(error.exit(), error.to_string());
-            let stuck = error.unready().first();
-            match stuck {
-                Some(stuck) => failure.hint(format!("see what holds it: kubectl get {} -o yaml", stuck.object)),
-                None => failure,
-            }
-        })
+        let leaving =
+            objects.into_iter().map(|object| Awaited { object: name_of(&object), seen: Some(object) });
+        self.waiter.until_gone(leaving.collect(), self.until.deadline, &self.until.cancelled).await.map_err(
+            |error| {
+                if matches!(error, WaitError::Cancelled) {
+                    return interrupted();
+                }
+                let failure = Error::new(error.exit(), error.to_string());
+                let stuck = error.unready().first();
+                match stuck {
+                    Some(stuck) => {
+                        failure.hint(format!("see what holds it: kubectl get {} -o yaml", stuck.object))
+                    }
+                    None => failure,
+                }
+            },
+        )
     }
 
     /// The volumes that will go with these claims.
@@ -336,7 +361,11 @@ impl Work<'_> {
             match others.first() {
                 None => empty.push(namespace),
                 Some(first) => {
-                    let more = if others.len() > 1 { format!(" and {} more", others.len() - 1) } else { String::new() };
+                    let more = if others.len() > 1 {
+                        format!(" and {} more", others.len() - 1)
+                    } else {
+                        String::new()
+                    };
                     self.say(&namespace, Change::Kept, Some(format!("{first}{more} is in it")));
                 }
             }
@@ -363,7 +392,9 @@ impl Work<'_> {
             }
         });
         let found = try_join_all(lists).await.map_err(RequestError::into_error)?;
-        let own = |object: &Object| !comes_by_itself(object) && ObjectRef::of(object).as_ref() != Some(&inventory.name);
+        let own = |object: &Object| {
+            !comes_by_itself(object) && ObjectRef::of(object).as_ref() != Some(&inventory.name)
+        };
         Ok(found.iter().flatten().filter(|object| own(object)).map(name_of).collect())
     }
 
@@ -389,5 +420,6 @@ fn comes_by_itself(object: &Object) -> bool {
 }
 
 fn interrupted() -> Error {
-    Error::new(Exit::Interrupted, "interrupted; what is left is still in the inventory").hint("bootstrap down goes on from here")
+    Error::new(Exit::Interrupted, "interrupted; what is left is still in the inventory")
+        .hint("bootstrap down goes on from here")
 }

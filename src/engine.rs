@@ -18,6 +18,8 @@ use crate::event::{Events, Kind, Tally, milliseconds};
 use crate::lease;
 use crate::plan::{Plan, PlannedStep};
 
+pub use crate::engine::run::read_records;
+
 mod release;
 mod run;
 mod step;
@@ -60,9 +62,8 @@ pub async fn up(
 ) -> Result<Summary, Error> {
     let deadline = Instant::now() + options.timeout;
     let held = lease::acquire(cluster, &plan.stack, "up", options.wait_lock, events, cancel).await?;
-    let stop = cancel.child_token();
     let outcome = async {
-        let (run, plan) = Run::prepare(cluster, plan, options, deadline, events, &stop).await?;
+        let (run, plan) = Box::pin(Run::prepare(cluster, plan, options, deadline, events, cancel)).await?;
         carry_out(Arc::new(run), &plan, cancel).await
     };
     let result = tokio::select! {
@@ -91,7 +92,8 @@ async fn carry_out(run: Arc<Run>, plan: &Plan, cancel: &CancellationToken) -> Re
             }
         }
         let Some(ended) = running.join_next().await else { break };
-        let (name, result) = ended.map_err(|panic| Error::new(Exit::Unexpected, "a step panicked").because(panic))?;
+        let (name, result) =
+            ended.map_err(|panic| Error::new(Exit::Unexpected, "a step panicked").because(panic))?;
         match result {
             Ok(done) => {
                 tally.add(done.tally);
@@ -143,7 +145,11 @@ fn unfinished(
         run.events.send(Kind::StepsLeft { steps: left, why });
     }
     if interrupted {
-        let done = if ready.is_empty() { "nothing".to_owned() } else { Vec::from_iter(ready.iter().cloned()).join(", ") };
+        let done = if ready.is_empty() {
+            "nothing".to_owned()
+        } else {
+            ready.iter().cloned().collect::<Vec<_>>().join(", ")
+        };
         return Error::new(Exit::Interrupted, format!("interrupted; done: {done}"))
             .hint("the next run goes on from here: bootstrap up");
     }
@@ -163,7 +169,8 @@ fn unfinished(
 
 /// Where the stack can be reached, and how to log in.
 fn notes(plan: &Plan, run: &Run) -> Vec<String> {
-    let mut notes: Vec<_> = plan.hosts().map(|host| format!("http://{host}/ through the cluster's ingress")).collect();
+    let mut notes: Vec<_> =
+        plan.hosts().map(|host| format!("http://{host}/ through the cluster's ingress")).collect();
     for step in &plan.steps {
         if let Some(secret) = &step.secret {
             let context = run.cluster.context();

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::cluster::{Cluster, RequestError};
+use crate::helm::Release;
 use crate::object::{self, Object, ObjectRef};
 
 /// The label of every member, with the set's id.
@@ -75,6 +76,14 @@ pub struct ReleaseEntry {
     pub digest: Option<String>,
     /// The revision that this digest made.
     pub revision: Option<u32>,
+}
+
+impl ReleaseEntry {
+    /// The release's name.
+    #[must_use]
+    pub fn release(&self) -> Release {
+        Release { name: self.name.clone(), namespace: self.namespace.clone() }
+    }
 }
 
 impl Inventory {
@@ -225,6 +234,8 @@ mod tests {
         let entry = |revision| ReleaseEntry {
             name: "r".to_owned(),
             namespace: "n".to_owned(),
+            step: "s".to_owned(),
+            is_storage: false,
             digest: None,
             revision,
         };

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use futures::future::try_join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use kube::core::GroupVersionKind;
 
@@ -13,6 +14,7 @@ use crate::object::{self, Object, ObjectRef};
 pub struct Live {
     objects: HashMap<ObjectRef, Object>,
     asked: BTreeSet<ObjectRef>,
+    autoscalers: Vec<Object>,
 }
 
 impl Live {
@@ -52,12 +54,40 @@ impl Live {
     pub fn get(&self, name: &ObjectRef) -> Option<&Object> {
         self.objects.get(name)
     }
+
+    /// Reads the autoscalers of these namespaces.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn read_autoscalers(
+        &mut self,
+        cluster: &Cluster,
+        namespaces: &BTreeSet<String>,
+    ) -> Result<(), RequestError> {
+        let kind = object::AUTOSCALER.gvk();
+        let lists = namespaces.iter().map(|namespace| cluster.list(&kind, Some(namespace), None));
+        self.autoscalers = try_join_all(lists).await?.into_iter().flatten().collect();
+        Ok(())
+    }
+
+    /// Tells whether an autoscaler steers the replicas of a workload.
+    #[must_use]
+    pub fn is_autoscaled(&self, workload: &ObjectRef) -> bool {
+        self.autoscalers.iter().any(|autoscaler| {
+            let target = &autoscaler.data["spec"]["scaleTargetRef"];
+            let group = target["apiVersion"].as_str().and_then(|version| version.split_once('/'));
+            autoscaler.metadata.namespace == workload.namespace
+                && target["kind"] == workload.kind.as_str()
+                && target["name"] == workload.name.as_str()
+                && group.map_or("", |(group, _)| group) == workload.group
+        })
+    }
 }
 
 impl FromIterator<Object> for Live {
     fn from_iter<T: IntoIterator<Item = Object>>(objects: T) -> Self {
         let objects = objects.into_iter().filter_map(|object| Some((ObjectRef::of(&object)?, object)));
-        Self { objects: objects.collect(), asked: BTreeSet::new() }
+        Self { objects: objects.collect(), ..Self::default() }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::error::{Error, Exit};
+use crate::helm::Release;
 use crate::manifest::{self, Manifest};
 use crate::object::{self, ObjectRef};
 use crate::stack::{ReleaseSpec, SecretSpec, Stack, Step};
@@ -71,7 +72,8 @@ impl Plan {
         for step in order(stack)? {
             steps.push(PlannedStep::read(stack, step)?);
         }
-        let secrets = stack.steps.iter().filter_map(|step| Some(step.secret.as_ref()?.name.clone())).collect();
+        let secrets =
+            stack.steps.iter().filter_map(|step| Some(step.secret.as_ref()?.name.clone())).collect();
         let mut plan = Self { stack: stack.name.clone(), namespace: stack.namespace.clone(), steps, secrets };
         check_names(&plan)?;
         manifest::add_config_hashes(plan.steps.iter_mut().flat_map(|step| step.waves.iter_mut().flatten()));
@@ -111,7 +113,8 @@ impl Plan {
     /// The hosts under which the plan's Ingresses answer.
     pub fn hosts(&self) -> impl Iterator<Item = &str> {
         let ingresses = self.manifests().filter(|manifest| manifest.name.is(&object::INGRESS));
-        let rules = ingresses.filter_map(|manifest| manifest.object.data["spec"]["rules"].as_array()).flatten();
+        let rules =
+            ingresses.filter_map(|manifest| manifest.object.data["spec"]["rules"].as_array()).flatten();
         rules.filter_map(|rule| rule["host"].as_str())
     }
 
@@ -122,10 +125,10 @@ impl Plan {
 }
 
 impl PlannedRelease {
-    /// Tells whether it is the release of this name and namespace.
+    /// Its name.
     #[must_use]
-    pub fn is(&self, name: &str, namespace: &str) -> bool {
-        self.spec.release == name && self.namespace == namespace
+    pub fn release(&self) -> Release {
+        Release { name: self.spec.release.clone(), namespace: self.namespace.clone() }
     }
 
     /// The chart's name, without the address of its repository.

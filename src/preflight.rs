@@ -17,10 +17,13 @@ use crate::object::{self, Object, ObjectRef};
 
 /// How long a cluster may take to have a node and its DNS, and its own aggregated APIs to answer. On k3s metrics-server
 /// takes most of it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The oldest Kubernetes that this program is tested with.
 const OLDEST: (u64, u64) = (1, 32);
+
+/// What Service and pods of cluster DNS are labelled with, in k3s, kind and kubeadm alike.
+const DNS: &str = "k8s-app=kube-dns";
 
 /// Where Kubernetes keeps its own pods.
 const SYSTEM: &str = "kube-system";
@@ -51,7 +54,7 @@ fn check_version(version: &str) -> Result<(), Error> {
 }
 
 /// Waits until the cluster is up enough: a node is Ready, cluster DNS has a ready pod, and aggregated APIs answer, but for
-/// those that `is_ours` names, which this run may have to mend. Makes three requests where all is well.
+/// those that `is_ours` names, which this run may have to mend. Makes four requests where all is well.
 ///
 /// # Errors
 /// Exit 3 when there is no node or DNS in time.
@@ -66,7 +69,12 @@ pub async fn gate(
         return Ok(());
     }
     let mut changes = Vec::new();
-    for (kind, namespace) in [(object::NODE, None), (object::POD, Some(SYSTEM)), (object::API_SERVICE, None)] {
+    for (kind, namespace) in [
+        (object::NODE, None),
+        (object::POD, Some(SYSTEM)),
+        (object::SERVICE, Some(SYSTEM)),
+        (object::API_SERVICE, None),
+    ] {
         if let Ok(stream) = cluster.watch(&kind.gvk(), namespace).await {
             changes.push(stream.boxed());
         }
@@ -112,7 +120,9 @@ fn give_up(missing: Vec<Lack>, events: &Events) -> Result<(), Error> {
     let seconds = PATIENCE.as_secs();
     for lack in missing {
         if lack.is_fatal {
-            return Err(Error::new(Exit::Preflight, format!("waited {seconds} s for {}", lack.what)).hint(lack.hint));
+            return Err(
+                Error::new(Exit::Preflight, format!("waited {seconds} s for {}", lack.what)).hint(lack.hint)
+            );
         }
         events.send(Kind::Warning { message: format!("went on after {seconds} s without {}", lack.what) });
     }
@@ -137,7 +147,6 @@ struct Seen {
 
 impl Seen {
     async fn read(cluster: &Cluster) -> Result<Self, RequestError> {
-        let mut sees_nodes = true;
         let forbidden = |error: RequestError| match error.code() {
             Some(403) => Ok(None),
             _ => Err(error),
@@ -145,14 +154,14 @@ impl Seen {
         let list = |kind: object::Kind, namespace, labels| async move {
             cluster.list(&kind.gvk(), namespace, labels).map_ok(Some).await.or_else(forbidden)
         };
-        let (nodes, pods, services) = tokio::try_join!(
+        let (nodes, pods, services, apis) = tokio::try_join!(
             list(object::NODE, None, None),
-            list(object::POD, Some(SYSTEM), Some("k8s-app=kube-dns")),
+            list(object::POD, Some(SYSTEM), Some(DNS)),
+            list(object::SERVICE, Some(SYSTEM), Some(DNS)),
             list(object::API_SERVICE, None, None),
         )?;
-        sees_nodes &= nodes.is_some();
-        let mut seen = Self { objects: HashMap::new(), sees_nodes };
-        for object in [nodes, pods, services].into_iter().flatten().flatten() {
+        let mut seen = Self { objects: HashMap::new(), sees_nodes: nodes.is_some() };
+        for object in [nodes, pods, services, apis].into_iter().flatten().flatten() {
             seen.set(object);
         }
         Ok(seen)
@@ -176,15 +185,20 @@ impl Seen {
             self.objects.iter().filter(move |(name, _)| name.is(kind)).map(|(_, object)| object)
         };
         if self.sees_nodes && !of(&object::NODE).any(|node| condition(node, "Ready") == Some("True")) {
-            missing.push(Lack { what: "a node to be Ready".to_owned(), hint: "kubectl describe nodes", is_fatal: true });
-        }
-        let dns: Vec<_> = of(&object::POD).filter(|pod| label(pod, "k8s-app") == Some("kube-dns")).collect();
-        if !dns.iter().any(|pod| condition(pod, "Ready") == Some("True")) {
             missing.push(Lack {
-                what: "cluster DNS to have a ready pod (kube-system, k8s-app=kube-dns)".to_owned(),
+                what: "a node to be Ready".to_owned(),
+                hint: "kubectl describe nodes",
+                is_fatal: true,
+            });
+        }
+        let dns = |kind| of(kind).filter(|object| is_dns(object));
+        // A cluster without either has its DNS elsewhere.
+        let has_dns = dns(&object::SERVICE).next().is_some() || dns(&object::POD).next().is_some();
+        if has_dns && !dns(&object::POD).any(|pod| condition(pod, "Ready") == Some("True")) {
+            missing.push(Lack {
+                what: "cluster DNS to have a ready pod".to_owned(),
                 hint: "kubectl -n kube-system describe pods -l k8s-app=kube-dns",
-                // A cluster may have its DNS elsewhere.
-                is_fatal: !dns.is_empty(),
+                is_fatal: true,
             });
         }
         for service in of(&object::API_SERVICE) {
@@ -203,11 +217,17 @@ impl Seen {
 
 fn condition<'a>(object: &'a Object, kind: &str) -> Option<&'a str> {
     let conditions = object.data["status"]["conditions"].as_array()?;
-    conditions.iter().find(|condition| condition["type"].as_str() == Some(kind))?.get("status").and_then(Value::as_str)
+    conditions
+        .iter()
+        .find(|condition| condition["type"].as_str() == Some(kind))?
+        .get("status")
+        .and_then(Value::as_str)
 }
 
-fn label<'a>(object: &'a Object, key: &str) -> Option<&'a str> {
-    object.metadata.labels.as_ref()?.get(key).map(String::as_str)
+fn is_dns(object: &Object) -> bool {
+    let labels = object.metadata.labels.as_ref();
+    DNS.split_once('=')
+        .is_some_and(|(key, value)| labels.and_then(|labels| labels.get(key)).is_some_and(|it| it == value))
 }
 
 #[cfg(test)]

@@ -2,15 +2,36 @@
 //!
 //! Decides nothing about an object (`status.rs` does) and writes nothing to the cluster.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::Instant;
+use futures::future::join_all;
+use tokio::select;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, RequestError};
+use crate::diagnose;
 use crate::error::Exit;
-use crate::event::{Events, Unready};
-use crate::object::{Object, ObjectRef};
+use crate::event::{Events, Kind, Unready};
+use crate::object::{self, Object, ObjectRef};
+use crate::status::{self, Served, Surroundings};
+
+use board::Source;
+use vigil::{Departure, Judgement, Vigil};
+use watches::Watches;
+
+mod board;
+#[cfg(test)]
+mod tests;
+mod vigil;
+mod watches;
+
+/// The pause before discovery is asked a second time; each further one is twice as long, up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// An object that is waited for.
 #[derive(Clone, Debug)]
@@ -68,13 +89,15 @@ fn names(unready: &[Unready]) -> String {
 pub struct Waiter {
     cluster: Cluster,
     events: Events,
+    watches: Arc<Watches>,
 }
 
 impl Waiter {
-    /// Waits on this cluster, and says as events how the objects stand.
+    /// Waits on this cluster, and says as events how the objects stand. Nothing is watched yet.
     #[must_use]
     pub fn new(cluster: Cluster, events: Events) -> Self {
-        Self { cluster, events }
+        let watches = Arc::new(Watches::new(cluster.clone()));
+        Self { cluster, events, watches }
     }
 
     /// Waits until all objects are Current; makes no request when what was seen of them already says so. Give it all
@@ -82,7 +105,6 @@ impl Waiter {
     ///
     /// # Errors
     /// See [`WaitError`].
-    #[expect(clippy::unused_async, reason = "the engine is written against this signature")]
     pub async fn until_current(
         &self,
         step: &str,
@@ -90,29 +112,160 @@ impl Waiter {
         deadline: Instant,
         cancel: &CancellationToken,
     ) -> Result<(), WaitError> {
-        let _ = (&self.cluster, &self.events, step, awaited, deadline, cancel);
-        Ok(())
+        let mut board = self.watches.subscribe();
+        let mut vigil = Vigil::new(awaited, &board.borrow());
+        let mut asking = JoinSet::new();
+        let mut asked = BTreeSet::new();
+        loop {
+            let mut judgement = vigil.judge(&board.borrow_and_update());
+            if !judgement.failed().is_empty() {
+                let explained = self.explain(judgement.failed(), cancel).await?;
+                let doomed = vigil.spare_those_that_pull(explained);
+                // The one place where waiting is given up before the deadline.
+                if !doomed.is_empty() {
+                    self.say(step, &mut vigil, &judgement);
+                    return Err(WaitError::Failed(doomed));
+                }
+                judgement = vigil.judge(&board.borrow_and_update());
+            }
+            self.say(step, &mut vigil, &judgement);
+            if judgement.all_current() {
+                return Ok(());
+            }
+            vigil.watch(&judgement, &self.watches);
+            if let Some(refusal) = vigil.refused(&board.borrow()) {
+                return Err(WaitError::Refused(refusal));
+            }
+            for wanted in judgement.unserved {
+                if asked.insert(wanted.clone()) {
+                    asking.spawn(served(self.cluster.clone(), wanted));
+                }
+            }
+            select! {
+                biased;
+                () = cancel.cancelled() => return Err(WaitError::Cancelled),
+                () = sleep_until(deadline) => {
+                    let judgement = vigil.judge(&board.borrow_and_update());
+                    let explained = self.explain(judgement.unready(), cancel).await?;
+                    return Err(WaitError::TimedOut(explained.into_iter().map(|it| it.unready).collect()));
+                }
+                Some(Ok(answered)) = asking.join_next() => vigil.is_served(answered),
+                // The waiter itself holds the other end.
+                _ = board.changed() => {}
+            }
+        }
     }
 
     /// Waits until all objects are really gone. One that was made anew under the same name is another: its uid differs.
     ///
     /// # Errors
     /// See [`WaitError`].
-    #[expect(clippy::unused_async, reason = "the engine is written against this signature")]
     pub async fn until_gone(
         &self,
         leaving: Vec<Awaited>,
         deadline: Instant,
         cancel: &CancellationToken,
     ) -> Result<(), WaitError> {
-        let _ = (leaving, deadline, cancel);
-        Ok(())
+        let mut board = self.watches.subscribe();
+        let mut departure = Departure::new(leaving);
+        loop {
+            let left = departure.judge(&board.borrow_and_update());
+            if left.is_empty() {
+                return Ok(());
+            }
+            departure.watch(&self.watches);
+            if let Some(refusal) = departure.refused(&board.borrow()) {
+                return Err(WaitError::Refused(refusal));
+            }
+            select! {
+                biased;
+                () = cancel.cancelled() => return Err(WaitError::Cancelled),
+                () = sleep_until(deadline) => return Err(WaitError::TimedOut(left)),
+                // The waiter itself holds the other end.
+                _ = board.changed() => {}
+            }
+        }
     }
 
     /// What the user should know at the end of a run though nothing failed, such as a Service without endpoints.
-    #[expect(clippy::unused_async, reason = "the engine is written against this signature")]
     pub async fn warnings(&self, awaited: &[Awaited]) -> Vec<String> {
-        let _ = awaited;
-        Vec::new()
+        let mut facts = HashMap::new();
+        let wanted: HashSet<_> = awaited.iter().flat_map(vigil::bearing_on_warnings).collect();
+        let lists = join_all(wanted.iter().map(|source| self.list(source))).await;
+        let mut warnings = Vec::new();
+        for (source, list) in wanted.into_iter().zip(lists) {
+            match list {
+                Ok(objects) => {
+                    facts.insert(source, objects);
+                }
+                Err(error) => warnings.push(error.to_string()),
+            }
+        }
+        let of = |kind: &object::Kind| {
+            let lists: Vec<_> = facts.iter().filter(|(source, _)| source.kind == kind.gvk()).collect();
+            (!lists.is_empty()).then(|| lists.iter().flat_map(|(_, objects)| objects.iter()).collect())
+        };
+        let around = Surroundings {
+            ingress_classes: of(&object::INGRESS_CLASS),
+            endpoint_slices: of(&object::ENDPOINT_SLICE),
+            ..Surroundings::default()
+        };
+        for one in awaited {
+            let listed = facts.get(&Source::of(&one.object)).and_then(|objects| {
+                objects.iter().find(|object| object.metadata.name.as_ref() == Some(&one.object.name))
+            });
+            if let Some(object) = listed.or(one.seen.as_ref()) {
+                warnings.extend(status::warnings(object, &around));
+            }
+        }
+        warnings
+    }
+
+    /// The objects of a source: as they are watched, where they are, else by a list.
+    async fn list(&self, source: &Source) -> Result<Vec<Object>, RequestError> {
+        if let Some(watched) = self.watches.subscribe().borrow().all(source) {
+            return Ok(watched.cloned().collect());
+        }
+        self.cluster.list(&source.kind, source.namespace.as_deref(), None).await
+    }
+
+    async fn explain(
+        &self,
+        subjects: Vec<diagnose::Subject>,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<diagnose::Explanation>, WaitError> {
+        select! {
+            biased;
+            () = cancel.cancelled() => Err(WaitError::Cancelled),
+            explained = diagnose::explain(&self.cluster, subjects) => Ok(explained),
+        }
+    }
+
+    fn say(&self, step: &str, vigil: &mut Vigil, judgement: &Judgement) {
+        for (object, assessment) in vigil.news(judgement) {
+            self.events.send(Kind::ObjectStatus {
+                step: step.to_owned(),
+                object,
+                status: assessment.status,
+                message: assessment.message,
+            });
+        }
+    }
+}
+
+/// Asks discovery until it answers. It cannot be watched, and lags behind the conditions by a few hundred milliseconds:
+/// this is the one place where the server is asked again and again.
+async fn served(cluster: Cluster, wanted: Served) -> Served {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let answered = match &wanted.resource {
+            Some(plural) => cluster.serves_resource(&wanted.group, &wanted.version, plural).await,
+            None => cluster.serves(&wanted.group, &wanted.version).await,
+        };
+        if answered {
+            return wanted;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LAST_PAUSE);
     }
 }

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use kube::core::Status;
+use kube::runtime::watcher;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::{Error, Exit};
@@ -28,8 +29,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 pub enum Verb {
     /// Reads one object.
     Get,
-    /// Lists or watches objects.
+    /// Lists objects.
     List,
+    /// Lists objects and then watches them.
+    Watch,
     /// Creates by POST.
     Create,
     /// Applies server-side.
@@ -47,6 +50,7 @@ impl fmt::Display for Verb {
         f.write_str(match self {
             Self::Get => "get",
             Self::List => "list",
+            Self::Watch => "watch",
             Self::Create => "create",
             Self::Apply => "apply",
             Self::Update => "update",
@@ -76,6 +80,8 @@ enum Cause {
     NoAnswer(Duration),
     #[error("the manifest has no apiVersion, kind or metadata.name")]
     Unnamed,
+    #[error("its kind cannot be watched")]
+    Unwatchable,
     #[error("{}", innermost(.0))]
     Client(kube::Error),
 }
@@ -95,6 +101,18 @@ impl RequestError {
             other => Cause::Client(other),
         };
         Self { verb, subject: subject.to_string(), cause }
+    }
+
+    /// That of a watch, which kube wraps in errors of its own.
+    pub(super) fn of_watch(subject: &str, error: watcher::Error) -> Self {
+        let cause = match error {
+            watcher::Error::InitialListFailed(error)
+            | watcher::Error::WatchStartFailed(error)
+            | watcher::Error::WatchFailed(error) => return Self::new(Verb::Watch, &subject, error),
+            watcher::Error::WatchError(status) => Cause::Refused(status),
+            watcher::Error::NoResourceVersion => Cause::Unwatchable,
+        };
+        Self { verb: Verb::Watch, subject: subject.to_owned(), cause }
     }
 
     /// The server's refusal, if it answered at all.
@@ -151,7 +169,20 @@ impl RequestError {
         match &self.cause {
             Cause::NoAnswer(_) | Cause::Client(_) => true,
             Cause::Refused(status) => is_busy(status.code),
-            Cause::Unnamed => false,
+            Cause::Unnamed | Cause::Unwatchable => false,
+        }
+    }
+
+    /// Tells whether asking again can only bring the same answer: no such kind, or no right to it.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match &self.cause {
+            // 410 says that the watch has to begin anew; the others ask for patience.
+            Cause::Refused(status) => {
+                (400..500).contains(&status.code) && !matches!(status.code, 408..=410 | 429)
+            }
+            Cause::Unnamed | Cause::Unwatchable => true,
+            Cause::NoAnswer(_) | Cause::Client(_) => false,
         }
     }
 
@@ -221,7 +252,8 @@ where
     let end = Instant::now() + REQUEST_TIMEOUT;
     let mut pause = FIRST_PAUSE;
     loop {
-        let error = match once(verb, subject, request()).await {
+        // Kube's futures are large, and would be held by all that wait for them.
+        let error = match once(verb, subject, Box::pin(request())).await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
@@ -244,7 +276,7 @@ fn worth_retrying(error: &RequestError) -> bool {
     match &error.cause {
         Cause::Refused(status) => is_busy(status.code),
         Cause::Client(kube::Error::Service(_) | kube::Error::HyperError(_)) => true,
-        Cause::NoAnswer(_) | Cause::Client(_) | Cause::Unnamed => false,
+        Cause::NoAnswer(_) | Cause::Client(_) | Cause::Unnamed | Cause::Unwatchable => false,
     }
 }
 

@@ -54,10 +54,10 @@ pub(super) async fn run(common: &Common, options: &Check, printer: &Printer) -> 
         lines.push(helm(common).await);
     }
     if common.output == Output::Json {
-        printer.stdout(&format!("{}\n", serde_json::to_string_pretty(&lines)?));
+        printer.data(&format!("{}\n", serde_json::to_string_pretty(&lines)?))?;
     } else {
         let text: String = lines.iter().map(Line::text).collect();
-        printer.stdout(&text);
+        printer.data(&text)?;
     }
     let all_well = lines.iter().all(|line| line.outcome == Outcome::Passed);
     Ok(if all_well { Exit::Success } else { Exit::Preflight })
@@ -73,12 +73,18 @@ async fn readiness(cluster: &Cluster) -> Vec<Line> {
     match preflight::lacks(cluster).await {
         Err(error) => vec![failed("cluster", &error.into_preflight(cluster.context()))],
         Ok(lacks) if lacks.is_empty() => {
-            vec![passed("cluster", "a node is Ready, DNS has a ready pod, every aggregated API answers".to_owned())]
+            vec![passed(
+                "cluster",
+                "a node is Ready, DNS has a ready pod, every aggregated API answers".to_owned(),
+            )]
         }
         Ok(lacks) => lacks
             .into_iter()
             .map(|(what, hint)| {
-                failed("cluster", &Error::new(Exit::Preflight, format!("up would wait for {what}")).hint(hint))
+                failed(
+                    "cluster",
+                    &Error::new(Exit::Preflight, format!("up would wait for {what}")).hint(hint),
+                )
             })
             .collect(),
     }
@@ -88,9 +94,13 @@ async fn storage_class(cluster: &Cluster, plan: &mut Plan, asked: &str) -> Line 
     let choose = async {
         let kind = object::STORAGE_CLASS.gvk();
         let mut live = Live::default();
-        let sets = plan.manifests().map(|manifest| manifest.name.clone()).filter(|name| name.is(&object::STATEFUL_SET));
+        let sets = plan
+            .manifests()
+            .map(|manifest| manifest.name.clone())
+            .filter(|name| name.is(&object::STATEFUL_SET));
         let names: Vec<_> = storage::claims(plan).into_iter().chain(sets).collect();
-        let (classes, ()) = tokio::try_join!(cluster.list(&kind, None, None), live.read(cluster, names.into_iter()))?;
+        let (classes, ()) =
+            tokio::try_join!(cluster.list(&kind, None, None), live.read(cluster, names.into_iter()))?;
         Ok((classes, live))
     };
     let (classes, live) = match choose.await {
@@ -99,9 +109,10 @@ async fn storage_class(cluster: &Cluster, plan: &mut Plan, asked: &str) -> Line 
     };
     match storage::choose(plan, &live, &classes, asked, false) {
         Ok(None) => passed("storage", "no claim wants a storage class".to_owned()),
-        Ok(Some(choice)) if choice.install => {
-            passed("storage", format!("storage class {} ({}), which up will install", choice.class, choice.why))
-        }
+        Ok(Some(choice)) if choice.install => passed(
+            "storage",
+            format!("storage class {} ({}), which up will install", choice.class, choice.why),
+        ),
         Ok(Some(choice)) => passed("storage", format!("storage class {} ({})", choice.class, choice.why)),
         Err(error) => failed("storage", &error),
     }

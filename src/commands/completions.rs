@@ -9,6 +9,6 @@ use crate::report::Printer;
 pub(super) fn run(options: &Completions, printer: &Printer) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(options.shell, &mut Cli::command(), "bootstrap", &mut script);
-    printer.stdout(&String::from_utf8(script)?);
+    printer.data(&String::from_utf8(script)?)?;
     Ok(Exit::Success)
 }

@@ -20,7 +20,8 @@ pub(super) async fn run(common: &Common, options: &Credentials, printer: &Printe
         let values = secret::read(&cluster, &name).await.map_err(RequestError::into_error)?;
         let values = values.ok_or_else(|| {
             let context = cluster.context();
-            Error::new(Exit::Preflight, format!("{name} is not there")).hint(format!("bootstrap up --context {context}"))
+            Error::new(Exit::Preflight, format!("{name} is not there"))
+                .hint(format!("bootstrap up --context {context}"))
         })?;
         if options.show {
             for (key, value) in values {
@@ -31,9 +32,9 @@ pub(super) async fn run(common: &Common, options: &Credentials, printer: &Printe
             text += &format!("{name} holds {keys}\n");
         }
     }
-    printer.stdout(&text);
+    printer.data(&text)?;
     if !options.show {
-        printer.note("print the values with --show");
+        printer.say("print the values with --show");
     }
     Ok(Exit::Success)
 }

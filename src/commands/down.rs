@@ -10,12 +10,19 @@ use crate::engine::Summary;
 use crate::error::{Error, Exit};
 use crate::event::{Events, Kind};
 use crate::preflight;
+use crate::report::Printer;
 
-pub(super) async fn run(common: &Common, options: &Down) -> Exit {
-    session::conduct(common, async |events, cancel| down(common, options, &events, &cancel).await).await
+pub(super) async fn run(common: &Common, options: &Down, printer: &Printer) -> Exit {
+    session::conduct(common, printer, async |events, cancel| down(common, options, &events, &cancel).await)
+        .await
 }
 
-async fn down(common: &Common, options: &Down, events: &Events, cancel: &CancellationToken) -> Result<Summary, Error> {
+async fn down(
+    common: &Common,
+    options: &Down,
+    events: &Events,
+    cancel: &CancellationToken,
+) -> Result<Summary, Error> {
     let stack = stack(common)?;
     let cluster = Cluster::connect(&target(common)).await?;
     let identity = preflight::reach(&cluster).await?;

@@ -25,6 +25,7 @@ pub(super) fn run(options: &Eject, printer: &Printer) -> anyhow::Result<Exit> {
         }
         fs::write(&file, text).with_context(|| format!("failed to write {}", file.display()))?;
     }
-    printer.note(&format!("wrote {} files to {shown}; use them with: bootstrap up --stack {shown}", files.len()));
+    printer
+        .say(&format!("wrote {} files to {shown}; use them with: bootstrap up --stack {shown}", files.len()));
     Ok(Exit::Success)
 }

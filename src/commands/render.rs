@@ -27,7 +27,10 @@ pub(super) fn run(common: &Common, options: &Render, printer: &Printer) -> anyho
         if let Some(planned) = &step.release {
             let spec = &planned.spec;
             let place = spec.repo.as_ref().map(|repo| format!(" from {repo}")).unwrap_or_default();
-            text += &format!("# release {}: chart {}{place}, version {}\n", spec.release, spec.chart, spec.version);
+            text += &format!(
+                "# release {}: chart {}{place}, version {}\n",
+                spec.release, spec.chart, spec.version
+            );
         }
         for manifest in step.waves.iter_mut().flatten() {
             if !manifest.name.is(&object::NAMESPACE) {
@@ -37,6 +40,6 @@ pub(super) fn run(common: &Common, options: &Render, printer: &Printer) -> anyho
             text += &serde_yaml::to_string(&manifest.object)?;
         }
     }
-    printer.stdout(&text);
+    printer.data(&text)?;
     Ok(Exit::Success)
 }

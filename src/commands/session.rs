@@ -1,7 +1,5 @@
 //! A command that changes the cluster: its events go to a reporter, its signals to a token, its end to an exit code.
 
-use std::future::Future;
-
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -10,17 +8,18 @@ use crate::commands::options;
 use crate::engine::Summary;
 use crate::error::{Error, Exit};
 use crate::event::{Events, Kind, milliseconds};
-use crate::report;
+use crate::report::{self, Printer};
 
 /// Runs `work`, which gets the seam for its events and the token that a signal cancels, while a reporter shows the events.
 /// The first Ctrl-C or SIGTERM asks for a clean end, the second ends at once.
-pub(super) async fn conduct<F>(common: &Common, work: impl FnOnce(Events, CancellationToken) -> F) -> Exit
-where
-    F: Future<Output = Result<Summary, Error>>,
-{
+pub(super) async fn conduct(
+    common: &Common,
+    printer: &Printer,
+    work: impl AsyncFnOnce(Events, CancellationToken) -> Result<Summary, Error>,
+) -> Exit {
     let (events, receiver) = Events::channel();
-    let options = options(common);
-    let reporter = tokio::spawn(async move { report::run(receiver, &options).await });
+    let (options, printer) = (options(common), printer.clone());
+    let reporter = tokio::spawn(async move { report::run(receiver, &options, printer).await });
     let cancel = CancellationToken::new();
     let work = work(events.clone(), cancel.clone());
     let result = tokio::select! {

@@ -7,8 +7,9 @@ use serde::Serialize;
 use crate::cli::{Common, Output};
 use crate::cluster::{Cluster, RequestError};
 use crate::commands::{stack, target};
+use crate::engine;
 use crate::error::Exit;
-use crate::helm::{self, Record};
+use crate::helm::Record;
 use crate::inventory::Inventory;
 use crate::live::Live;
 use crate::object::{self, Object, ObjectRef};
@@ -69,26 +70,25 @@ pub(super) async fn run(common: &Common, printer: &Printer) -> anyhow::Result<Ex
         addresses: plan.hosts().map(|host| format!("http://{host}/")).collect(),
     };
     if common.output == Output::Json {
-        printer.stdout(&format!("{}\n", serde_json::to_string_pretty(&report)?));
+        printer.data(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
     } else {
-        printer.stdout(&report.text());
+        printer.data(&report.text())?;
     }
     Ok(Exit::Success)
 }
 
 async fn steps(cluster: &Cluster, plan: &Plan, inventory: &Inventory) -> anyhow::Result<Vec<StepStatus>> {
-    let namespaces: BTreeSet<_> = plan.releases().map(|release| release.namespace.clone()).collect();
-    let mut records = Vec::new();
-    for namespace in namespaces {
-        records.extend(helm::records(cluster, &namespace).await?);
-    }
+    let records = engine::read_records(cluster, plan).await?;
     let record = |step: &PlannedStep| {
         let planned = step.release.as_ref()?;
-        records.iter().find(|record| planned.is(&record.name, &record.namespace))
+        records.iter().find(|record| record.release == planned.release())
     };
     let names = |step: &PlannedStep| {
         let written = step.waves.iter().flatten().map(|manifest| manifest.name.clone());
-        let secret = step.secret.iter().map(|secret| ObjectRef::new(&object::SECRET, Some(&plan.namespace), &secret.name));
+        let secret = step
+            .secret
+            .iter()
+            .map(|secret| ObjectRef::new(&object::SECRET, Some(&plan.namespace), &secret.name));
         written.chain(secret).chain(record(step).into_iter().flat_map(Record::objects)).collect::<Vec<_>>()
     };
     let mut live = Live::default();
@@ -182,7 +182,8 @@ impl Report {
             }
             text.push('\n');
             for object in &step.unready {
-                text += &format!("{:width$}  {}: {:?} {}\n", "", object.object, object.status, object.message);
+                text +=
+                    &format!("{:width$}  {}: {:?} {}\n", "", object.object, object.status, object.message);
             }
         }
         for address in &self.addresses {

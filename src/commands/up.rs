@@ -10,12 +10,19 @@ use crate::error::{Error, Exit};
 use crate::event::{Events, Kind};
 use crate::plan::{Plan, Selection};
 use crate::preflight;
+use crate::report::Printer;
 
-pub(super) async fn run(common: &Common, options: &Up) -> Exit {
-    session::conduct(common, async |events, cancel| up(common, options, &events, &cancel).await).await
+pub(super) async fn run(common: &Common, options: &Up, printer: &Printer) -> Exit {
+    session::conduct(common, printer, async |events, cancel| up(common, options, &events, &cancel).await)
+        .await
 }
 
-async fn up(common: &Common, options: &Up, events: &Events, cancel: &CancellationToken) -> Result<Summary, Error> {
+async fn up(
+    common: &Common,
+    options: &Up,
+    events: &Events,
+    cancel: &CancellationToken,
+) -> Result<Summary, Error> {
     let selection = Selection { only: options.steps.only.clone(), skip: options.steps.skip.clone() };
     let plan = Plan::new(&stack(common)?, &selection)?;
     let cluster = Cluster::connect(&target(common)).await?;

@@ -1,7 +1,6 @@
 //! What all steps of a run share, and how it is prepared: everything is read and judged before the first change.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
 use tokio::sync::{Mutex, Semaphore};
@@ -10,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apply::{self, mark};
 use crate::cluster::{Cluster, RequestError, namespace_ref};
-use crate::engine::{Options, release};
+use crate::engine::Options;
+use crate::engine::release::{self, Judged};
 use crate::error::Error;
 use crate::event::{Change, Events, Kind};
-use crate::helm::{self, Helm, Record};
+use crate::helm::{self, Decision, Helm, Record, Release};
 use crate::inventory::Inventory;
 use crate::live::Live;
 use crate::object::{self, Object, ObjectRef};
@@ -36,7 +36,8 @@ pub(super) struct Run {
     pub(super) records: Vec<Record>,
     /// `None` when no release has anything to do.
     pub(super) helm: Option<Helm>,
-    pub(super) charts: Option<PathBuf>,
+    /// What there is to do for each release.
+    pub(super) judged: BTreeMap<Release, Judged>,
     /// The revision of each Secret of the stack, also of those whose step is left out.
     pub(super) revisions: Mutex<BTreeMap<String, String>>,
     /// What became of the stack's namespace, which is made before its step.
@@ -44,7 +45,9 @@ pub(super) struct Run {
     pub(super) stack: String,
     pub(super) writes: Semaphore,
     pub(super) deadline: Instant,
-    /// Ends waits and helm; cancelled with the run, or a while after a step has failed.
+    /// Cancelled when the user interrupts the run.
+    pub(super) cancel: CancellationToken,
+    /// Ends waits: cancelled with the run, or a while after a step has failed. Helm goes on then.
     pub(super) stop: CancellationToken,
 }
 
@@ -57,46 +60,60 @@ impl Run {
         options: &Options,
         deadline: Instant,
         events: &Events,
-        stop: &CancellationToken,
+        cancel: &CancellationToken,
     ) -> Result<(Self, Plan), Error> {
         let before = |error: RequestError| error.into_preflight(cluster.context());
         let mut live = Live::default();
-        let secrets = plan.secrets.iter().map(|name| ObjectRef::new(&object::SECRET, Some(&plan.namespace), name));
-        let names = plan.manifests().map(|manifest| manifest.name.clone()).chain(storage::claims(&plan)).chain(secrets);
+        let secrets =
+            plan.secrets.iter().map(|name| ObjectRef::new(&object::SECRET, Some(&plan.namespace), name));
+        let names = plan
+            .manifests()
+            .map(|manifest| manifest.name.clone())
+            .chain(storage::claims(&plan))
+            .chain(secrets);
         let names: Vec<_> = names.collect();
+        let namespaces = plan.manifests().filter_map(|manifest| manifest.name.namespace.clone());
+        let namespaces = namespaces.chain(plan.releases().map(|release| release.namespace.clone())).collect();
         let storage_classes = object::STORAGE_CLASS.gvk();
         let is_ours = |service: &Object| brought_by(&plan, service);
-        let (mut inventory, (), classes, mut records, ()) = tokio::try_join!(
+        let (mut inventory, (), classes, records, ()) = tokio::try_join!(
             async { Inventory::load(cluster, &plan.stack, &plan.namespace).await.map_err(before) },
-            async { live.read(cluster, names.into_iter()).await.map_err(before) },
+            async {
+                live.read(cluster, names.into_iter()).await.map_err(before)?;
+                live.read_autoscalers(cluster, &namespaces).await.map_err(before)
+            },
             async { cluster.list(&storage_classes, None, None).await.map_err(before) },
             read_records(cluster, &plan),
-            preflight::gate(cluster, is_ours, events, stop),
+            preflight::gate(cluster, is_ours, events, cancel),
         )?;
-        records.retain(|record| plan.releases().any(|release| release.is(&record.name, &record.namespace)));
         let made: Vec<_> = records.iter().flat_map(Record::objects).collect();
         live.read(cluster, made.into_iter()).await.map_err(before)?;
 
         choose_storage(&mut plan, &live, &classes, &inventory, options, events)?;
         for step in &mut plan.steps {
-            for manifest in step.waves.iter_mut().flatten().filter(|manifest| !manifest.name.is(&object::NAMESPACE)) {
+            for manifest in
+                step.waves.iter_mut().flatten().filter(|manifest| !manifest.name.is(&object::NAMESPACE))
+            {
                 mark(&mut manifest.object, &inventory);
             }
         }
         apply::refuse_foreign(&plan, &live, &inventory)?;
         let mut helm = None;
+        let mut all_judged = BTreeMap::new();
         for planned in plan.releases() {
-            let decision = release::decide(planned, options.charts.as_deref(), &inventory, &records, &live)?;
-            if decision.needs_helm() && helm.is_none() {
+            let judged = release::judge(planned, options.charts.as_deref(), &inventory, &records, &live)?;
+            if judged.decision != Decision::Nothing && helm.is_none() {
                 let found = Helm::find(cluster.target())?;
                 found.version().await?;
                 helm = Some(found);
             }
+            all_judged.insert(planned.release(), judged);
         }
 
         let waiter = Waiter::new(cluster.clone(), events.clone());
         let namespace = namespace_object(&plan);
-        let namespace_change = apply::ensure_namespace(cluster, &waiter, &namespace, &plan.stack, deadline, stop).await?;
+        let namespace_change =
+            apply::ensure_namespace(cluster, &waiter, &namespace, &plan.stack, deadline, cancel).await?;
         announce(&mut inventory, &plan);
         inventory.save(cluster).await.map_err(RequestError::into_error)?;
         let revisions = plan.secrets.iter().filter_map(|name| {
@@ -112,22 +129,29 @@ impl Run {
             live,
             records,
             helm,
-            charts: options.charts.clone(),
+            judged: all_judged,
             namespace_change,
             stack: plan.stack.clone(),
             writes: Semaphore::new(WRITES),
             deadline,
-            stop: stop.clone(),
+            cancel: cancel.clone(),
+            stop: cancel.child_token(),
         };
         Ok((run, plan))
     }
 }
 
-/// The newest record of every release in the namespaces of the plan's releases.
-async fn read_records(cluster: &Cluster, plan: &Plan) -> Result<Vec<Record>, Error> {
-    let namespaces: BTreeSet<_> = plan.releases().map(|release| release.namespace.as_str()).collect();
-    let lists = try_join_all(namespaces.into_iter().map(|namespace| helm::records(cluster, namespace))).await?;
-    Ok(lists.into_iter().flatten().collect())
+/// Reads the newest record of every release of the plan.
+///
+/// # Errors
+/// The server's refusal, or a record that cannot be read.
+pub async fn read_records(cluster: &Cluster, plan: &Plan) -> Result<Vec<Record>, Error> {
+    let mut names: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for planned in plan.releases() {
+        names.entry(planned.namespace.as_str()).or_default().push(planned.spec.release.as_str());
+    }
+    let lists = names.iter().map(|(namespace, names)| helm::records(cluster, namespace, names));
+    Ok(try_join_all(lists).await?.into_iter().flatten().collect())
 }
 
 /// An aggregated API that this plan or one of its releases brings is not waited for: this run may have to mend it.
@@ -136,7 +160,9 @@ fn brought_by(plan: &Plan, service: &Object) -> bool {
     let release = annotations.and_then(|all| all.get("meta.helm.sh/release-name"));
     let namespace = annotations.and_then(|all| all.get("meta.helm.sh/release-namespace"));
     plan.manifests().any(|manifest| ObjectRef::of(service).as_ref() == Some(&manifest.name))
-        || plan.releases().any(|planned| Some(&planned.spec.release) == release && Some(&planned.namespace) == namespace)
+        || plan
+            .releases()
+            .any(|planned| Some(&planned.spec.release) == release && Some(&planned.namespace) == namespace)
 }
 
 fn choose_storage(
@@ -148,12 +174,14 @@ fn choose_storage(
     events: &Events,
 ) -> Result<(), Error> {
     let storage = plan.steps.iter().find(|step| step.is_storage);
-    let installed = storage.and_then(|step| step.release.as_ref()).is_some_and(|release| {
-        inventory.release(&release.spec.release, &release.namespace).is_some()
-    });
+    let installed = storage
+        .and_then(|step| step.release.as_ref())
+        .is_some_and(|release| inventory.release(&release.spec.release, &release.namespace).is_some());
     let choice = storage::choose(plan, live, classes, &options.storage_class, installed)?;
     if !choice.as_ref().is_some_and(|choice| choice.install) {
-        for name in plan.steps.iter().filter(|step| step.is_storage).map(|step| step.name.clone()).collect::<Vec<_>>() {
+        for name in
+            plan.steps.iter().filter(|step| step.is_storage).map(|step| step.name.clone()).collect::<Vec<_>>()
+        {
             plan.leave_out(&name);
         }
     }

@@ -65,7 +65,7 @@ pub(super) async fn carry_out(run: &Run, step: PlannedStep) -> Result<Done, Step
         apply_wave(run, &step.name, wave, deadline, &mut done).await?;
     }
     if let Some(planned) = &step.release {
-        release::carry_out(run, &step.name, planned, deadline, &mut done).await?;
+        release::carry_out(run, &step, planned, deadline, &mut done).await?;
     }
     run.waiter.until_current(&step.name, done.awaited.clone(), deadline, &run.stop).await?;
     run.events.send(Kind::StepFinished { step: step.name, tally: done.tally, took_ms: since(began) });
@@ -98,7 +98,8 @@ async fn apply_wave(
     deadline: Instant,
     done: &mut Done,
 ) -> Result<(), StepError> {
-    let mut applying: FuturesUnordered<_> = wave.iter().map(|manifest| apply_one(run, manifest, deadline)).collect();
+    let mut applying: FuturesUnordered<_> =
+        wave.iter().map(|manifest| apply_one(run, manifest, deadline)).collect();
     let mut definitions = Vec::new();
     let mut failure = None;
     while let Some((manifest, result)) = applying.next().await {
@@ -128,7 +129,11 @@ async fn apply_wave(
     Ok(())
 }
 
-async fn apply_one<'a>(run: &Run, manifest: &'a Manifest, deadline: Instant) -> (&'a Manifest, Result<Applied, Error>) {
+async fn apply_one<'a>(
+    run: &Run,
+    manifest: &'a Manifest,
+    deadline: Instant,
+) -> (&'a Manifest, Result<Applied, Error>) {
     let _permit = run.writes.acquire().await;
     let result = if manifest.name.is(&object::NAMESPACE) {
         apply_namespace(run, manifest, deadline).await
@@ -137,7 +142,7 @@ async fn apply_one<'a>(run: &Run, manifest: &'a Manifest, deadline: Instant) -> 
         for (secret, revision) in run.revisions.lock().await.iter() {
             manifest::add_secret_revision(&mut manifest.object, secret, revision);
         }
-        apply::apply(&run.cluster, &manifest, run.live.get(&manifest.name)).await
+        apply::apply(&run.cluster, &manifest, &run.live).await
     };
     (manifest, result)
 }
@@ -148,14 +153,20 @@ async fn apply_namespace(run: &Run, manifest: &Manifest, deadline: Instant) -> R
     let change = if own.as_deref() == Some(&manifest.name.name) {
         run.namespace_change
     } else {
-        apply::ensure_namespace(&run.cluster, &run.waiter, &manifest.object, &run.stack, deadline, &run.stop).await?
+        apply::ensure_namespace(&run.cluster, &run.waiter, &manifest.object, &run.stack, deadline, &run.stop)
+            .await?
     };
     let live = run.live.get(&manifest.name).filter(|_| change == Change::Unchanged).cloned();
     let live = match live {
         Some(live) => live,
-        None => run.cluster.get(&manifest.name).await.map_err(crate::cluster::RequestError::into_error)?.ok_or_else(|| {
-            Error::new(Exit::Unexpected, format!("{} was deleted while it was worked in", manifest.name))
-        })?,
+        None => run
+            .cluster
+            .get(&manifest.name)
+            .await
+            .map_err(crate::cluster::RequestError::into_error)?
+            .ok_or_else(|| {
+                Error::new(Exit::Unexpected, format!("{} was deleted while it was worked in", manifest.name))
+            })?,
     };
     Ok(Applied { change, live, drift: Vec::new() })
 }

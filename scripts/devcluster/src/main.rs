@@ -1,2 +1,11 @@
 //! The `devcluster` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+mod cli;
+
+fn main() -> ExitCode {
+    cli::Cli::parse().run()
+}

@@ -1,0 +1,149 @@
+//! The part of a step that is a Helm release: what there is to do, doing it, and what to wait for then.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::apply;
+use crate::cluster::RequestError;
+use crate::engine::run::Run;
+use crate::engine::step::{Done, StepError};
+use crate::error::Error;
+use crate::event::{Change, Kind};
+use crate::helm::{self, Chart, Decision, Record, Release, Repair, Seen, Until, Upgrade, Work};
+use crate::inventory::{Inventory, ReleaseEntry};
+use crate::live::Live;
+use crate::plan::{PlannedRelease, PlannedStep};
+use crate::wait::Awaited;
+
+/// A release as the stack wants it, and what that means for the one that is there.
+pub(super) struct Judged {
+    pub(super) decision: Decision,
+    chart: Chart,
+    digest: String,
+}
+
+/// Decides what helm has to do for a release; nothing is changed.
+pub(super) fn judge(
+    planned: &PlannedRelease,
+    charts: Option<&Path>,
+    inventory: &Inventory,
+    records: &[Record],
+    live: &Live,
+) -> Result<Judged, Error> {
+    let chart = Chart::find(&planned.spec, charts)?;
+    let digest = chart.digest(&planned.values);
+    let decision = helm::decide(&Seen {
+        release: &planned.release(),
+        digest: &digest,
+        remembered: inventory.release(&planned.spec.release, &planned.namespace),
+        record: records.iter().find(|record| record.release == planned.release()),
+        live,
+        now: Timestamp::now(),
+    })?;
+    Ok(Judged { decision, chart, digest })
+}
+
+/// Makes the release of a step what the stack wants, and adds its objects to those that are waited for.
+pub(super) async fn carry_out(
+    run: &Run,
+    step: &PlannedStep,
+    planned: &PlannedRelease,
+    deadline: Instant,
+    done: &mut Done,
+) -> Result<(), StepError> {
+    let release = planned.release();
+    let judged = &run.judged[&release];
+    let (change, record) = match &judged.decision {
+        Decision::Nothing => {
+            (Change::Unchanged, run.records.iter().find(|record| record.release == release).cloned())
+        }
+        Decision::Run(work) => (work.change, run_helm(run, step, planned, judged, work, deadline).await?),
+    };
+    done.tally.count(change);
+    run.events.send(Kind::ReleaseChanged {
+        step: Some(step.name.clone()),
+        release: release.name,
+        namespace: release.namespace,
+        change,
+        revision: record.as_ref().map(|record| record.revision),
+    });
+    let mut fresh = Live::default();
+    if change != Change::Unchanged {
+        // What was read before helm ran says nothing about what runs now.
+        let objects = record.iter().flat_map(Record::objects);
+        fresh.read(&run.cluster, objects).await.map_err(RequestError::into_error)?;
+    }
+    let live = if change == Change::Unchanged { &run.live } else { &fresh };
+    for object in record.iter().flat_map(Record::objects) {
+        let seen = live.get(&object).cloned();
+        done.awaited.push(Awaited { object, seen });
+    }
+    Ok(())
+}
+
+async fn run_helm(
+    run: &Run,
+    step: &PlannedStep,
+    planned: &PlannedRelease,
+    judged: &Judged,
+    work: &Work,
+    deadline: Instant,
+) -> Result<Option<Record>, Error> {
+    let release = planned.release();
+    for drift in &work.drift {
+        run.events.send(Kind::DriftReverted {
+            step: step.name.clone(),
+            object: drift.object.clone(),
+            change: drift.change.clone(),
+            manager: drift.manager.clone(),
+            age: drift.age.clone(),
+        });
+    }
+    run.events.send(Kind::ReleaseStarted {
+        step: Some(step.name.clone()),
+        release: release.name.clone(),
+        why: work.why.clone(),
+    });
+    let namespace = apply::bare_namespace(&release.namespace);
+    apply::ensure_namespace(&run.cluster, &run.waiter, &namespace, &run.stack, deadline, &run.stop).await?;
+    // The name is written down before helm starts, so that a release that a killed run leaves is known as ours.
+    remember(run, step, &release, None).await?;
+    let helm = run.helm.as_ref().expect("helm was looked for when the release was judged");
+    let until = Until { deadline, cancelled: run.cancel.clone() };
+    let force_conflicts = !work.drift.is_empty();
+    match work.repair {
+        Some(Repair::Uninstall) => helm.uninstall(&release, &until).await?,
+        Some(Repair::Rollback(revision)) => {
+            helm.rollback(&release, revision, force_conflicts, &until).await?;
+        }
+        None => {}
+    }
+    let upgrade = Upgrade { chart: &judged.chart, values: &planned.values, force_conflicts };
+    helm.upgrade(&release, &upgrade, &until).await?;
+    let mut records = helm::records(&run.cluster, &release.namespace, &[release.name.as_str()]).await?;
+    let record = records.pop();
+    let made = record.as_ref().map(|record| (judged.digest.clone(), record.revision));
+    remember(run, step, &release, made).await?;
+    Ok(record)
+}
+
+async fn remember(
+    run: &Run,
+    step: &PlannedStep,
+    release: &Release,
+    made: Option<(String, u32)>,
+) -> Result<(), Error> {
+    let (digest, revision) = made.unzip();
+    let mut inventory = run.inventory.lock().await;
+    inventory.set_release(ReleaseEntry {
+        name: release.name.clone(),
+        namespace: release.namespace.clone(),
+        step: step.name.clone(),
+        is_storage: step.is_storage,
+        digest,
+        revision,
+    });
+    inventory.save(&run.cluster).await.map_err(RequestError::into_error)
+}
