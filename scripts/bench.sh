@@ -27,6 +27,7 @@ kubectl() { "$KUBECTL" -n monitoring "$@"; }
   awk -v dir="$work" '/^# step /{ file = sprintf("%s/%02d-%s.yaml", dir, ++count, $3) } { print > file }'
 steps=("$work"/*.yaml)
 
+# One thing after another, each waited for: without a plan that is how a script keeps to the order of the steps.
 script_up() {
   local file release workload
   for file in "${steps[@]}"; do
@@ -40,11 +41,18 @@ script_up() {
     release=$(sed -n 's/^# release \([^:]*\):.*/\1/p' "$file")
     if [[ -n $release ]]; then
       helm upgrade --install "$release" "tests/charts/$release" -f "manifests/$release/values.yaml"
+      kubectl rollout status "deployment/$release" --timeout=5m
     fi
+    while read -r workload; do
+      kubectl rollout status "$workload" --timeout=5m
+    done < <(workloads "$file")
   done
-  for workload in $(kubectl get statefulsets,daemonsets,deployments -o name); do
-    kubectl rollout status "$workload" --timeout=5m
-  done
+}
+
+# KIND/NAME of each workload in a file.
+workloads() {
+  awk '/^---/ { kind = "" } /^kind: /{ kind = $2 }
+    kind ~ /^(Deployment|StatefulSet|DaemonSet)$/ && /^  name: / { print kind "/" $2; kind = "" }' "$1"
 }
 
 script_down() {
@@ -87,7 +95,7 @@ pods_start() {
     END {
       chain = longest("^(prometheus-0|kube-state-metrics-)") + longest("^prometheus-adapter-")
       alone = longest(".")
-      print chain > alone ? chain : alone
+      print (chain > alone ? chain : alone)
     }' "$work/pods" >>"$work/pods-start"
 }
 

@@ -56,8 +56,12 @@ stage go "the program that stands in for images where no registry answers"
 (cd scripts/devcluster/standin && go vet ./... && go test ./...)
 
 stage programs "what clusters are made of, so that no test waits for a compiler"
-for tool in kube-apiserver etcd helm helm3 coredns local-path-provisioner metrics-server; do
-  cargo run --quiet --locked -p devcluster -- tool "$tool"
+devcluster() { cargo run --quiet --locked -p devcluster -- "$@"; }
+if is_root_on_linux; then
+  devcluster prepare
+fi
+for tool in kube-apiserver etcd helm helm3 standin; do
+  devcluster tool "$tool"
 done
 
 stage tests "units, snapshots, a mock service, control planes and nodes"

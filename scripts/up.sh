@@ -24,6 +24,8 @@ use_k3d() {
     k3d cluster create --config "$root/scripts/k3d.yaml"
   fi
   export BOOTSTRAP_CONTEXT=k3d-observability
+  down="k3d cluster delete observability"
+  grafana="http://grafana.localhost"
 }
 
 use_devcluster() {
@@ -33,13 +35,16 @@ use_devcluster() {
   say "loading the stack's images; a stand-in takes the place of each that no registry gives"
   "$bin/devcluster" load --stack "$root/manifests"
   export BOOTSTRAP_CONTEXT=devcluster
+  down="$bin/devcluster down"
+  kubectl=$(command -v kubectl || "$bin/devcluster" tool kubectl)
+  grafana="http://localhost:3000 after: $kubectl port-forward --context devcluster -n monitoring service/grafana-service 3000"
 }
 
 use_helm() {
-  has go || die "helm is missing" "install it (https://helm.sh/docs/intro/install/), or Go 1.26 and run this again: it then builds helm"
-  say "helm is missing: building it from its Go module, once"
+  say "no helm on the PATH: using one built from its Go module (the first time takes some minutes)"
   build devcluster
-  BOOTSTRAP_HELM=$("$bin/devcluster" tool helm)
+  BOOTSTRAP_HELM=$("$bin/devcluster" tool helm) ||
+    die "helm is missing" "install it: https://helm.sh/docs/intro/install/"
   export BOOTSTRAP_HELM
 }
 
@@ -59,10 +64,8 @@ build bootstrap
 
 if has k3d && docker info >/dev/null 2>&1; then
   use_k3d
-  down="k3d cluster delete observability"
 elif [[ $(uname -s) == Linux && $EUID == 0 ]]; then
   use_devcluster
-  down="$bin/devcluster down"
 else
   die "no cluster: k3d with a running Docker engine is missing, and the devcluster needs root on Linux" \
     "get Docker, then k3d: https://k3d.io/stable/#installation"
@@ -70,16 +73,19 @@ fi
 [[ -n ${BOOTSTRAP_HELM:-} ]] || has helm || use_helm
 [[ $BOOTSTRAP_CONTEXT != devcluster || -n ${BOOTSTRAP_CHARTS:-} ]] || use_charts
 
-say "bootstrap up $*"
+say "bootstrap up${*:+ $*}"
 "$bin/bootstrap" up "$@"
 
-at="--context $BOOTSTRAP_CONTEXT"
-say "done; a second run of this script changes nothing"
+say "done; run this again whenever you like, it changes only what is not as it should be"
+settings=
+for name in BOOTSTRAP_CONTEXT BOOTSTRAP_HELM BOOTSTRAP_CHARTS; do
+  [[ -z ${!name:-} ]] || settings+=" $name=$(printf %q "${!name}")"
+done
 cat >&2 <<EOF
-    what runs:       $bin/bootstrap status $at
-    the login:       $bin/bootstrap credentials --show $at
-    Grafana:         kubectl port-forward -n monitoring service/grafana-service 3000 $at
-                     (http://localhost:3000; on k3d also http://grafana.localhost)
-    take it away:    $bin/bootstrap down $at  (--purge-data: the data as well)
+    in your shell:   export$settings
+    what runs:       $bin/bootstrap status
+    Grafana:         $grafana
+    its login:       $bin/bootstrap credentials --show
+    take it away:    $bin/bootstrap down (with --purge-data also what it stored)
     and the cluster: $down
 EOF
