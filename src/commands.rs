@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use crate::cli::{self, Cli, Command, Common};
 use crate::cluster::Target;
 use crate::error::{Error, Exit};
-use crate::report::{Color, Options, Output, Printer};
+use crate::report::{Color, Options, Output, Printer, Verbosity};
 use crate::stack::Stack;
 
 mod check;
@@ -85,7 +85,12 @@ fn options(common: &Common) -> Options {
         cli::Output::Plain => Output::Plain,
         cli::Output::Json => Output::Json,
     };
-    Options { output, quiet: common.quiet, verbose: common.verbose }
+    let verbosity = match (common.quiet, common.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    Options { output, verbosity }
 }
 
 fn color(common: &Common) -> Color {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, RequestError, namespace_ref};
 use crate::error::{Error, Exit};
-use crate::event::{Change, Events, Kind, Tally};
+use crate::event::{Change, Events, Kind, ReleaseAction, Tally};
 use crate::helm::{self, Helm, Record, Until};
 use crate::inventory::{Inventory, MADE_BY, ReleaseEntry};
 use crate::lease;
@@ -278,6 +278,12 @@ impl Work<'_> {
         for entry in releases {
             self.check_interrupt()?;
             let release = entry.release();
+            self.events.send(Kind::ReleaseStarted {
+                step: None,
+                release: release.name.clone(),
+                action: ReleaseAction::Uninstall,
+                why: "it is taken away".to_owned(),
+            });
             helm.uninstall(&release, &self.until).await?;
             self.tally.count(Change::Deleted);
             self.events.send(Kind::ReleaseChanged {

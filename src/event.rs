@@ -92,6 +92,8 @@ pub enum Kind {
         step: Option<String>,
         /// The release.
         release: String,
+        /// What helm does with it.
+        action: ReleaseAction,
         /// Why helm has something to do, such as `not installed` or `deployment.apps/x was missing`.
         why: String,
     },
@@ -189,6 +191,20 @@ pub enum Change {
     Deleted,
     /// It could have been taken away, and was left on purpose.
     Kept,
+}
+
+/// What helm is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseAction {
+    /// To install it.
+    Install,
+    /// To upgrade it, or to mend what someone changed.
+    Upgrade,
+    /// To undo what a dead run left half done.
+    Rollback,
+    /// To take it away.
+    Uninstall,
 }
 
 /// How many objects and releases were changed in which way.

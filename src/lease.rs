@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::{StreamExt as _, pin_mut};
-use jiff::{SpanRound, Timestamp, Unit};
+use jiff::Timestamp;
 use kube::api::{DeleteParams, Preconditions};
 use kube::core::{ObjectMeta, TypeMeta};
 use kube::runtime::watcher;
@@ -15,7 +15,10 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::{Cluster, RequestError};
 use crate::error::{Error, Exit};
 use crate::event::{Events, Kind};
+use crate::lease::holder::Holder;
 use crate::object::{self, Object, ObjectRef};
+
+mod holder;
 
 /// How long a lease that nobody renews is still respected.
 const DURATION: Duration = Duration::from_secs(15);
@@ -36,7 +39,8 @@ pub struct Held {
 }
 
 /// Takes the lease of a stack. Where another run holds it: ends with exit 4 as soon as that one renews it, waits for it
-/// with `wait`, and takes over when it has not been renewed for [`DURATION`] by our own clock.
+/// with `wait`, and takes over when it has not been renewed for 15 s by our own clock, or at once when it was a
+/// process of this machine that is no more.
 ///
 /// # Errors
 /// Exit 4 when another run holds it, or the server's refusal.
@@ -49,7 +53,7 @@ pub async fn acquire(
     cancel: &CancellationToken,
 ) -> Result<Held, Error> {
     let name = ObjectRef::new(&object::LEASE, Some(NAMESPACE), &format!("bootstrap-{stack}"));
-    let holder = holder(command);
+    let holder = holder::identity(command);
     loop {
         match cluster.create(&lease(&name, &holder, None)).await {
             Ok(_) => break,
@@ -62,10 +66,16 @@ pub async fn acquire(
         if who.identity == holder {
             break;
         }
-        events.send(Kind::Waiting { what: format!("the run of {who} to show a sign of life") });
-        let outcome = tokio::select! {
-            outcome = observe(cluster, &name, &found) => outcome?,
-            () = cancel.cancelled() => return Err(Error::new(Exit::Interrupted, "interrupted")),
+        let outcome = if who.is_dead() {
+            Observed::Dead(Box::new(found))
+        } else {
+            events.send(Kind::Waiting {
+                what: format!("a sign of life from the run that holds the lease ({who})"),
+            });
+            tokio::select! {
+                outcome = observe(cluster, &name, &found) => outcome?,
+                () = cancel.cancelled() => return Err(Error::new(Exit::Interrupted, "interrupted")),
+            }
         };
         match outcome {
             Observed::Alive if !wait => {
@@ -183,6 +193,7 @@ fn lease(name: &ObjectRef, holder: &str, before: Option<&Object>) -> Object {
         metadata: ObjectMeta {
             name: Some(name.name.clone()),
             namespace: name.namespace.clone(),
+            annotations: holder::process().map(|process| [(holder::PROCESS.to_owned(), process)].into()),
             ..ObjectMeta::default()
         },
         data: json!({ "spec": {
@@ -192,46 +203,5 @@ fn lease(name: &ObjectRef, holder: &str, before: Option<&Object>) -> Object {
             "renewTime": now,
             "leaseTransitions": transitions,
         }}),
-    }
-}
-
-/// Who this is: unique by the process and the time of its start, and readable.
-fn holder(command: &str) -> String {
-    let user =
-        std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "someone".to_owned());
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = match host.trim() {
-        "" => std::env::var("HOSTNAME").unwrap_or_else(|_| "somewhere".to_owned()),
-        host => host.to_owned(),
-    };
-    let started = Timestamp::now().as_millisecond() % 1_000_000;
-    format!("bootstrap {command} of {user}@{host}, pid {} ({started})", std::process::id())
-}
-
-/// Who holds a lease, and since when.
-struct Holder {
-    identity: String,
-    since: Option<Timestamp>,
-}
-
-impl Holder {
-    fn of(lease: &Object) -> Self {
-        let spec = &lease.data["spec"];
-        Self {
-            identity: spec["holderIdentity"].as_str().unwrap_or_default().to_owned(),
-            since: spec["acquireTime"].as_str().and_then(|text| text.parse().ok()),
-        }
-    }
-}
-
-impl std::fmt::Display for Holder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.identity.rsplit_once(" (").map_or(self.identity.as_str(), |(who, _)| who))?;
-        let Some(since) = self.since else { return Ok(()) };
-        let round = SpanRound::new().largest(Unit::Hour).smallest(Unit::Second);
-        match Timestamp::now().since(since).and_then(|age| age.round(round)) {
-            Ok(age) => write!(f, ", for {age:#}"),
-            Err(_) => Ok(()),
-        }
     }
 }

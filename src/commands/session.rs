@@ -18,8 +18,7 @@ pub(super) async fn conduct(
     work: impl AsyncFnOnce(Events, CancellationToken) -> Result<Summary, Error>,
 ) -> Exit {
     let (events, receiver) = Events::channel();
-    let (options, printer) = (options(common), printer.clone());
-    let reporter = tokio::spawn(async move { report::run(receiver, &options, printer).await });
+    let reporter = tokio::spawn(report::run(receiver, printer.clone(), options(common)));
     let cancel = CancellationToken::new();
     let work = work(events.clone(), cancel.clone());
     let result = tokio::select! {

@@ -10,7 +10,7 @@ use crate::cluster::RequestError;
 use crate::engine::run::Run;
 use crate::engine::step::{Done, StepError};
 use crate::error::Error;
-use crate::event::{Change, Kind};
+use crate::event::{Change, Kind, ReleaseAction};
 use crate::helm::{self, Chart, Decision, Record, Release, Repair, Seen, Until, Upgrade, Work};
 use crate::inventory::{Inventory, ReleaseEntry};
 use crate::live::Live;
@@ -104,6 +104,7 @@ async fn run_helm(
     run.events.send(Kind::ReleaseStarted {
         step: Some(step.name.clone()),
         release: release.name.clone(),
+        action: action(work),
         why: work.why.clone(),
     });
     let namespace = apply::bare_namespace(&release.namespace);
@@ -127,6 +128,16 @@ async fn run_helm(
     let made = record.as_ref().map(|record| (judged.digest.clone(), record.revision));
     remember(run, step, &release, made).await?;
     Ok(record)
+}
+
+/// What helm is first started for.
+fn action(work: &Work) -> ReleaseAction {
+    match (work.repair, work.change) {
+        (Some(Repair::Uninstall), _) => ReleaseAction::Uninstall,
+        (Some(Repair::Rollback(_)), _) => ReleaseAction::Rollback,
+        (None, Change::Created) => ReleaseAction::Install,
+        (None, _) => ReleaseAction::Upgrade,
+    }
 }
 
 async fn remember(

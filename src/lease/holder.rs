@@ -1,0 +1,105 @@
+//! Who holds a lease: how a person is told, and how a run on the same machine can be known to be dead at once.
+
+use std::fmt;
+use std::fs;
+
+use jiff::{SpanRound, Timestamp, Unit};
+
+use crate::object::Object;
+
+/// The annotation of a lease that names the holder's process in a way that no other process ever has.
+pub(super) const PROCESS: &str = "bootstrap.internal/process";
+
+/// Who holds a lease, and since when.
+pub(super) struct Holder {
+    pub(super) identity: String,
+    since: Option<Timestamp>,
+    process: Option<String>,
+}
+
+impl Holder {
+    pub(super) fn of(lease: &Object) -> Self {
+        let spec = &lease.data["spec"];
+        Self {
+            identity: spec["holderIdentity"].as_str().unwrap_or_default().to_owned(),
+            since: spec["acquireTime"].as_str().and_then(|text| text.parse().ok()),
+            process: lease.metadata.annotations.as_ref().and_then(|all| all.get(PROCESS)).cloned(),
+        }
+    }
+
+    /// Tells whether the holder was a process of this machine that is no more: then there is nobody to wait for.
+    pub(super) fn is_dead(&self) -> bool {
+        let Some((machine, process)) = self.process.as_deref().and_then(|text| text.rsplit_once(' ')) else {
+            return false;
+        };
+        let Some((pid, started)) = process.split_once('@') else { return false };
+        Some(machine) == this_machine().as_deref() && start_of(pid).as_deref() != Some(started)
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.identity)?;
+        let Some(since) = self.since else { return Ok(()) };
+        let round = SpanRound::new().largest(Unit::Hour).smallest(Unit::Second);
+        match Timestamp::now().since(since).and_then(|age| age.round(round)) {
+            Ok(age) => write!(f, ", for {age:#}"),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// How this run names itself: `bootstrap up of ann@laptop, pid 4242`.
+pub(super) fn identity(command: &str) -> String {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let user = variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| "someone".to_owned());
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| variable("HOSTNAME"));
+    let host = host.as_deref().map_or("somewhere", str::trim);
+    format!("bootstrap {command} of {user}@{host}, pid {}", std::process::id())
+}
+
+/// This process, unlike any other on any machine; `None` where the system does not tell (it is Linux that does).
+pub(super) fn process() -> Option<String> {
+    let pid = std::process::id().to_string();
+    Some(format!("{} {pid}@{}", this_machine()?, start_of(&pid)?))
+}
+
+/// This boot of this machine, and within it the set of processes that this one can see.
+fn this_machine() -> Option<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let processes = fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), processes.display()))
+}
+
+/// When a process started, in clock ticks since the machine did; `None` if it has ended.
+fn start_of(pid: &str) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name, which may hold anything, in parentheses.
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    let state = fields.next()?;
+    // Killed, and not yet taken note of by its parent.
+    if matches!(state, "Z" | "X") { None } else { fields.nth(18).map(str::to_owned) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held_by(process: String) -> Holder {
+        Holder { identity: String::new(), since: None, process: Some(process) }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn only_a_process_of_this_machine_can_be_known_to_be_dead() {
+        let me = process().expect("this is Linux");
+        assert!(!held_by(me.clone()).is_dead());
+        assert!(!held_by(format!("another-{me}")).is_dead());
+        let mut child = std::process::Command::new("true").spawn().expect("started");
+        let machine = this_machine().expect("this is Linux");
+        let gone = format!("{machine} {}@1", child.id());
+        child.wait().expect("ended");
+        assert!(held_by(gone).is_dead());
+        assert!(!held_by(String::new()).is_dead());
+    }
+}

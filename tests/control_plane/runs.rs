@@ -1,0 +1,139 @@
+//! What a run does to the cluster, and what it does not.
+
+use std::time::{Duration, Instant};
+
+use crate::{Scene, assert_says, config_map};
+
+#[test]
+fn second_up_writes_nothing_but_its_lease() {
+    let scene = Scene::new("quiet", &config_map("one", "a"));
+    scene.succeed("up", &[]);
+    let version = |object| scene.field(object, ".metadata.resourceVersion");
+    let before = (version("configmap/one"), version("configmap/bootstrap-quiet"));
+    let ran = scene.succeed("up", &[]);
+    assert_eq!((version("configmap/one"), version("configmap/bootstrap-quiet")), before);
+    assert_says(&ran, &["unchanged"]);
+}
+
+#[test]
+fn members_can_be_listed_by_the_label_of_the_set() {
+    let scene = Scene::new("members", &(config_map("one", "a") + &config_map("two", "b")));
+    scene.succeed("up", &[]);
+    let id = scene.field("configmap/bootstrap-members", ".metadata.labels.applyset\\.kubernetes\\.io/id");
+    let members = scene.kubectl(&[
+        "get",
+        "configmaps",
+        "-o=name",
+        "-l",
+        &format!("applyset.kubernetes.io/part-of={id}"),
+    ]);
+    assert_eq!(members, "configmap/one\nconfigmap/two\n");
+    let kinds = ".metadata.annotations.applyset\\.kubernetes\\.io/contains-group-kinds";
+    assert_eq!(scene.field("configmap/bootstrap-members", kinds), "ConfigMap");
+}
+
+#[test]
+fn a_definition_and_its_resource_come_in_one_step() {
+    let crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: toys.test.internal}\n\
+               spec:\n  group: test.internal\n  scope: Namespaced\n  names: {kind: Toy, plural: toys}\n  versions:\n  - \
+               {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, \
+               x-kubernetes-preserve-unknown-fields: true}}}\n---\n";
+    let toy = "apiVersion: test.internal/v1\nkind: Toy\nmetadata: {name: ball}\nspec: {colour: red}\n";
+    let scene = Scene::new("definitions", &format!("{toy}---\n{crd}"));
+    scene.succeed("up", &["--timeout", "60s"]);
+    assert_eq!(scene.field("toys.test.internal/ball", ".spec.colour"), "red");
+    let again = scene.succeed("up", &[]);
+    assert_says(&again, &["unchanged"]);
+    scene.succeed("down", &["--timeout", "60s"]);
+    let gone = scene.bench.kubectl(["get", "crd", "--ignore-not-found", "toys.test.internal"]);
+    assert_eq!(gone, "");
+}
+
+#[test]
+fn a_secret_is_made_once_and_completed_later() {
+    let scene = Scene::new("secrets", "");
+    let stack = |data: &str| {
+        let secret = format!("secret: {{name: s, data: {data}}}");
+        format!("name: secrets\nnamespace: secrets\nsteps:\n  - {{name: main, {secret}}}\n")
+    };
+    scene.write("stack.yaml", &stack("{password: {random: 20}}"));
+    scene.succeed("up", &[]);
+    let password = scene.field("secret/s", ".data.password");
+    scene.succeed("up", &[]);
+    assert_eq!(scene.field("secret/s", ".data.password"), password);
+    scene.write("stack.yaml", &stack("{password: {random: 20}, user: {value: me}}"));
+    let ran = scene.succeed("up", &[]);
+    assert_says(&ran, &["secret/s -n secrets configured", "added user"]);
+    assert_eq!(scene.field("secret/s", ".data.password"), password);
+    assert_eq!(scene.field("secret/s", ".data.user"), "bWU=");
+    let said = scene.bench.said();
+    assert!(!said.contains(&password), "the password was printed");
+}
+
+#[test]
+fn down_reads_the_inventory_and_not_the_stack() {
+    let scene = Scene::new("leaving", &(config_map("one", "a") + &config_map("two", "b")));
+    scene.succeed("up", &[]);
+    // The stack that is at hand has forgotten what it once brought.
+    scene.write("main.yaml", &config_map("three", "c"));
+    scene.kubectl(&["create", "configmap", "users-own"]);
+    let ran = scene.succeed("down", &[]);
+    assert_says(&ran, &["configmap/users-own -n leaving is in it"]);
+    assert_eq!(
+        scene.kubectl(&["get", "configmaps", "-o=name", "--field-selector=metadata.name!=kube-root-ca.crt"]),
+        "configmap/users-own\n"
+    );
+}
+
+#[test]
+fn a_lease_that_nobody_renews_is_taken_over() {
+    let scene = Scene::new("abandoned", &config_map("one", "a"));
+    scene.bench.apply(&lease("abandoned", "somebody"), &[]);
+    let began = Instant::now();
+    let ran = scene.succeed("up", &[]);
+    assert_says(&ran, &["somebody"]);
+    let waited = began.elapsed();
+    assert!((Duration::from_secs(15)..Duration::from_secs(25)).contains(&waited), "{waited:?}");
+}
+
+#[test]
+fn a_lease_that_is_renewed_is_respected() {
+    let scene = Scene::new("busy", &config_map("one", "a"));
+    scene.bench.apply(&lease("busy", "somebody"), &[]);
+    let began = Instant::now();
+    let stack = scene.folder().to_str().expect("a path").to_owned();
+    let up = scene.bench.start(&["up", "--stack", &stack]);
+    // The other run renews: at its first sign of life this one ends.
+    for renewal in 0..60 {
+        let patch = format!(r#"{{"spec": {{"renewTime": "2026-01-01T00:00:{renewal:02}.000000Z"}}}}"#);
+        scene.bench.kubectl([
+            "patch",
+            "lease",
+            "bootstrap-busy",
+            "-n",
+            "kube-system",
+            "--type=merge",
+            "-p",
+            &patch,
+        ]);
+        if began.elapsed() > Duration::from_secs(2) {
+            break;
+        }
+    }
+    let ran = scene.bench.finish(up, began);
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    assert_says(&ran, &["another run works on this stack: somebody", "--wait-lock"]);
+    assert!(ran.took < Duration::from_secs(10), "{:?}", ran.took);
+    assert_eq!(
+        scene.bench.kubectl(["get", "namespace", "--ignore-not-found", "busy"]),
+        "",
+        "nothing was changed"
+    );
+}
+
+fn lease(stack: &str, holder: &str) -> String {
+    format!(
+        r#"{{"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {{"name": "bootstrap-{stack}",
+        "namespace": "kube-system"}}, "spec": {{"holderIdentity": "{holder}", "leaseDurationSeconds": 15}}}}"#
+    )
+}
