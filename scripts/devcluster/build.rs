@@ -3,4 +3,5 @@
 fn main() {
     println!("cargo::rerun-if-changed=go");
     println!("cargo::rerun-if-changed=standin");
+    println!("cargo::rerun-if-changed=tests/hello");
 }

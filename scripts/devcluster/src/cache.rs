@@ -122,15 +122,15 @@ impl Cache {
     }
 }
 
+/// Says what will be built before the first of it is, and how long that takes.
 fn announce(missing: &[&&Module], progress: Progress) {
-    let names: Vec<_> =
-        missing.iter().map(|module| format!("{} {}", module.folder, module.version)).collect();
-    let seconds: u64 = missing.iter().map(|module| module.seconds).sum();
-    progress.say(format!(
-        "to build, once: {}; about {} min on two cores, most of it Kubernetes' where it is among them",
-        names.join(", "),
-        seconds.div_ceil(60)
-    ));
+    let minutes = |seconds: u64| seconds.div_ceil(60);
+    for module in missing {
+        let (name, version) = (module.folder, module.version);
+        progress.say(format!("to be built once: {name} {version}, about {} min", minutes(module.seconds)));
+    }
+    let sum = missing.iter().map(|module| module.seconds).sum();
+    progress.say(format!("in all about {} min on two cores; later runs find it in the cache", minutes(sum)));
 }
 
 fn is_not_found(error: &anyhow::Error) -> bool {
@@ -158,4 +158,59 @@ pub(crate) fn cache_folder() -> Result<PathBuf> {
         .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
         .context("neither DEVCLUSTER_CACHE nor XDG_CACHE_HOME nor HOME is set")?;
     Ok(caches.join("bootstrap-devcluster"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    const HELLO: Module =
+        Module { folder: "hello", version: "v1", package: ".", programs: &["hello"], stamp: &[], seconds: 5 };
+
+    #[test]
+    fn what_is_not_whole_is_built_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = Cache { root: folder.path().to_owned() };
+        let program = cache.entry(&HELLO).join("bin/hello");
+        let says_hello = || {
+            cache.ensure(&[&HELLO], Progress::none()).expect("built");
+            // println of the language, not of its library: to standard error.
+            let output = Command::new(&program).output().expect("it runs");
+            String::from_utf8_lossy(&output.stderr).into_owned()
+        };
+        fs::create_dir_all(program.parent().expect("it lies in a folder")).expect("created");
+        fs::write(&program, "half").expect("written");
+        assert_eq!(says_hello(), "hello\n", "after an entry was never finished");
+
+        File::options().write(true).open(&program).and_then(|file| file.set_len(100)).expect("cut short");
+        assert_eq!(says_hello(), "hello\n", "after the program was cut short");
+
+        let names =
+            fs::read_dir(folder.path()).expect("readable").map(|entry| entry.expect("readable").file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        assert_eq!(names, ["build.lock", "hello-v1"], "nothing else is left");
+    }
+
+    #[test]
+    fn two_who_need_the_same_build_it_once() {
+        static BUILDS: AtomicUsize = AtomicUsize::new(0);
+        let count = Progress(|line| {
+            BUILDS.fetch_add(usize::from(line.starts_with("building")), Ordering::Relaxed);
+        });
+        let folder = tempfile::tempdir().expect("a folder");
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let cache = Cache { root: folder.path().to_owned() };
+                    cache.ensure(&[&HELLO], count).expect("built");
+                    assert!(cache.is_whole(&HELLO));
+                });
+            }
+        });
+        assert_eq!(BUILDS.load(Ordering::Relaxed), 1);
+    }
 }

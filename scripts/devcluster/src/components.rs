@@ -95,9 +95,9 @@ rules:
 - level: Metadata
 ";
 
-pub(crate) fn controller_manager(kubeconfig: &Path, pki: &Path, pod_network: Option<&str>) -> Vec<String> {
+pub(crate) fn controller_manager(kubeconfig: &Path, pki: &Path) -> Vec<String> {
     let (config, pki) = (kubeconfig.display(), pki.display());
-    let mut arguments = vec![
+    vec![
         format!("--kubeconfig={config}"),
         format!("--authentication-kubeconfig={config}"),
         format!("--authorization-kubeconfig={config}"),
@@ -109,12 +109,7 @@ pub(crate) fn controller_manager(kubeconfig: &Path, pki: &Path, pod_network: Opt
         "--leader-elect=false".into(),
         // Nothing asks it for metrics, and a port fewer is a port that cannot be taken.
         "--secure-port=0".into(),
-    ];
-    if let Some(network) = pod_network {
-        arguments.push(format!("--cluster-cidr={network}"));
-        arguments.push("--allocate-node-cidrs=true".into());
-    }
-    arguments
+    ]
 }
 
 pub(crate) fn scheduler(kubeconfig: &Path) -> Vec<String> {

@@ -82,6 +82,11 @@ impl ControlPlane {
     }
 
     fn try_start(options: Options) -> Result<Self> {
+        if !cfg!(target_os = "linux") {
+            bail!(
+                "a control plane needs Linux: the kubelet, which shares its program, is built nowhere else"
+            );
+        }
         let wanted = [
             Tool::Kubectl,
             Tool::Etcd,
@@ -162,7 +167,10 @@ impl ControlPlane {
     /// # Errors
     /// When kubectl fails; the error holds its own words.
     pub fn kubectl<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<String> {
-        process::run(Command::new(&self.kubectl).arg("--kubeconfig").arg(self.kubeconfig()).args(arguments))
+        let mut kubectl = Command::new(&self.kubectl);
+        // What kubectl remembers of a cluster is of no use to the next.
+        kubectl.env("KUBECACHEDIR", self.folder.path().join("kubectl-cache"));
+        process::run(kubectl.arg("--kubeconfig").arg(self.kubeconfig()).args(arguments))
     }
 
     /// Ends it and says whether its folder could be removed; dropping it does the same in silence.
@@ -197,7 +205,7 @@ impl ControlPlane {
 
     fn start_controllers(&mut self, controller_manager: &Path, scheduler: &Path) -> Result<()> {
         let (config, folder) = (self.kubeconfig(), self.folder.path().to_owned());
-        let arguments = components::controller_manager(&config, &folder.join("pki"), None);
+        let arguments = components::controller_manager(&config, &folder.join("pki"));
         self.group.spawn(
             "kube-controller-manager",
             Command::new(controller_manager).args(arguments),

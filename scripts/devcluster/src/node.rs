@@ -7,23 +7,27 @@ mod cgroups;
 mod images;
 mod layout;
 mod load;
+mod lock;
 mod network;
 mod packages;
 mod pinned;
 mod reference;
 mod registry;
 mod runtime;
+#[cfg(target_os = "linux")]
+mod sandbox;
+#[cfg(not(target_os = "linux"))]
+#[path = "node/sandbox_elsewhere.rs"]
 mod sandbox;
 mod services;
+mod start;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -31,10 +35,10 @@ pub use crate::node::load::Source;
 
 use crate::kubeconfig::UserConfig;
 use crate::node::layout::Layout;
-use crate::node::network::Subnet;
+use crate::node::lock::Lock;
 use crate::node::reference::Reference;
 use crate::node::runtime::Runtime;
-use crate::process::{last_lines, run};
+use crate::process::run;
 use crate::{Progress, Tool, tools};
 
 /// With it the host's end of the link has 15 characters, all that the kernel takes.
@@ -48,8 +52,6 @@ const PROGRAMS: [Tool; 7] = [
     Tool::KubeProxy,
     Tool::Kubectl,
 ];
-const API_DEADLINE: Duration = Duration::from_mins(2);
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// One node, which may run or not.
 #[derive(Clone, Debug)]
@@ -115,6 +117,7 @@ impl Node {
     /// When the machine lacks something, or a part does not become ready.
     pub fn up(&self) -> Result<()> {
         let programs = self.programs()?;
+        self.require_no_namesake()?;
         let _lock = Lock::take(&self.lock_path(), self.progress)?;
         match self.status()? {
             Status::Ready => {
@@ -141,6 +144,7 @@ impl Node {
     /// When something of it cannot be removed.
     pub fn down(&self) -> Result<()> {
         require_linux_and_root()?;
+        self.require_no_namesake()?;
         let lock = Lock::take(&self.lock_path(), self.progress)?;
         let there = self.status()? != Status::Absent;
         self.take_away()?;
@@ -209,88 +213,19 @@ impl Node {
         run(kubectl.arg("--kubeconfig").arg(self.layout.kubeconfig()).args(arguments))
     }
 
+    fn require_no_namesake(&self) -> Result<()> {
+        match sandbox::namesake(&self.layout)? {
+            Some(folder) => bail!("another node named {} runs from {}", self.name, folder.display()),
+            None => Ok(()),
+        }
+    }
+
     fn programs(&self) -> Result<Programs> {
         require_linux_and_root()?;
         packages::ensure(self.progress)?;
         let mut node = tools(&[&PROGRAMS[..], &addons::TOOLS].concat(), self.progress)?;
         let addons = node.split_off(PROGRAMS.len());
         Ok(Programs { node, addons })
-    }
-
-    fn make(&self, programs: &Programs) -> Result<()> {
-        let (subnet, guard) = Subnet::choose()?;
-        self.layout.create()?;
-        for program in &programs.node {
-            place(program, &self.layout.path("bin"))?;
-        }
-        services::write(&self.layout, &self.name, subnet)?;
-        cgroups::create(&self.name)?;
-        let node = subnet.node();
-        let names = sandbox::Names { node: &self.name, address: &node, gateway: &subnet.host() };
-        let init = sandbox::start(&self.layout, &names)?;
-        network::connect(&self.name, subnet, init)?;
-        drop(guard);
-
-        let images = addons::images(&programs.addons)?;
-        thread::scope(|scope| {
-            let importing = scope.spawn(|| Runtime::connect(&self.layout)?.import(&images));
-            self.wait_for_api()?;
-            self.progress.say(format!("the API server is ready at https://{node}:{}", services::API_PORT));
-            importing.join().expect("importing does not panic").map(drop)
-        })?;
-        File::create(self.layout.path("api-is-ready"))?;
-        self.install_addons()?;
-        self.tell_user(&node)?;
-        File::create(self.layout.path("complete"))?;
-        Ok(())
-    }
-
-    fn wait_for_api(&self) -> Result<()> {
-        let deadline = Instant::now() + API_DEADLINE;
-        while self.kubectl(["get", "--raw=/readyz"]).is_err() {
-            let log = |name: &str| fs::read_to_string(self.layout.path("log").join(name)).unwrap_or_default();
-            if sandbox::find(&self.layout)?.is_none() {
-                bail!("the node ended: {}", last_lines(&log("init.log")));
-            }
-            if Instant::now() > deadline {
-                bail!("the API server is not ready: {}", last_lines(&log("kube-apiserver.log")));
-            }
-            thread::sleep(PAUSE);
-        }
-        Ok(())
-    }
-
-    fn install_addons(&self) -> Result<()> {
-        let folder = self.layout.path("addons");
-        fs::create_dir_all(&folder)?;
-        for (name, text) in addons::MANIFESTS {
-            fs::write(folder.join(name), text)?;
-        }
-        self.kubectl(["apply", "--server-side", "--filename", &folder.display().to_string()])?;
-        let node = format!("node/{}", self.name);
-        self.kubectl(["wait", "--for=create", &node, "--timeout=60s"])?;
-        self.kubectl(["wait", "--for=condition=Ready", &node, "--timeout=60s"])?;
-        self.progress.say(format!("{node} is ready"));
-        for deployment in ["coredns", "local-path-provisioner", "metrics-server"] {
-            let deployment = format!("deployment/{deployment}");
-            self.kubectl(["rollout", "status", "--namespace=kube-system", "--timeout=2m", &deployment])
-                .with_context(|| format!("{deployment} -n kube-system is not ready"))?;
-        }
-        let metrics = "apiservice/v1beta1.metrics.k8s.io";
-        self.kubectl(["wait", "--for=condition=Available", metrics, "--timeout=60s"])?;
-        self.progress.say(
-            "cluster DNS, local-path storage and metrics are ready; ingress class traefik has no controller",
-        );
-        Ok(())
-    }
-
-    /// Adds the context to the user's client configuration. What is to be undone is written down first.
-    fn tell_user(&self, address: &str) -> Result<()> {
-        let kubectl = self.layout.path("bin/kubectl");
-        let config = UserConfig::find(&kubectl)?;
-        fs::write(self.layout.path("user-config.json"), serde_json::to_vec(&config)?)?;
-        let server = format!("https://{address}:{}", services::API_PORT);
-        config.add(&kubectl, &self.name, &server, &self.layout.path("pki"))
     }
 
     fn is_ready(&self) -> bool {
@@ -308,7 +243,7 @@ impl Node {
             config.remove(&self.layout.path("bin/kubectl"), &self.name)?;
             fs::remove_file(self.layout.path("user-config.json"))?;
         }
-        remove_folder(self.layout.root())
+        self.layout.remove()
     }
 
     fn lock_path(&self) -> PathBuf {
@@ -324,68 +259,4 @@ fn require_linux_and_root() -> Result<()> {
         bail!("a full node needs root: for namespaces, mounts and cgroups");
     }
     Ok(())
-}
-
-/// Puts a program where the node sees it, whatever becomes of the cache; without a copy where that can be.
-fn place(program: &Path, folder: &Path) -> Result<()> {
-    let name = program.file_name().context("a program has a name")?;
-    let original = program.canonicalize()?;
-    let original_name = original.file_name().context("a program has a name")?;
-    let placed = folder.join(original_name);
-    if !placed.exists() && fs::hard_link(&original, &placed).is_err() {
-        fs::copy(&original, &placed).with_context(|| format!("failed to copy {}", original.display()))?;
-    }
-    if name != original_name {
-        std::os::unix::fs::symlink(original_name, folder.join(name))?;
-    }
-    Ok(())
-}
-
-/// Removes a folder with all in it, but never what somebody has mounted there.
-fn remove_folder(folder: &Path) -> Result<()> {
-    let mounts = fs::read_to_string("/proc/self/mounts")?;
-    let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
-    if let Some(place) = places.map(Path::new).find(|place| place.starts_with(folder)) {
-        bail!("{} is a mount that is not the node's; unmount it first", place.display());
-    }
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("failed to remove {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Held by the one process that changes a node.
-struct Lock {
-    file: File,
-    path: PathBuf,
-}
-
-impl Lock {
-    fn take(path: &Path, progress: Progress) -> Result<Self> {
-        loop {
-            if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder)?;
-            }
-            let file = match File::create(path) {
-                // The folder went with its last node, just now.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                outcome => outcome.with_context(|| format!("failed to lock {}", path.display()))?,
-            };
-            if file.try_lock().is_err() {
-                progress.say("waiting for another process that changes this node");
-                file.lock()?;
-            }
-            // Whoever held it before may have removed the file; then this is a lock on nothing.
-            if fs::metadata(path).is_ok_and(|now| file.metadata().is_ok_and(|held| held.ino() == now.ino())) {
-                return Ok(Self { file, path: path.to_owned() });
-            }
-        }
-    }
-
-    fn remove(self) -> Result<()> {
-        fs::remove_file(&self.path)?;
-        Ok(self.file.unlock()?)
-    }
 }

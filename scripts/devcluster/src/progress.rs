@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 /// A sink for lines of progress.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress(fn(&str));
+pub struct Progress(pub(crate) fn(&str));
 
 impl Progress {
     /// Says nothing.

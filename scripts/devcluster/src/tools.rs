@@ -221,6 +221,8 @@ pub fn tools(wanted: &[Tool], progress: Progress) -> Result<Vec<PathBuf>> {
 pub(crate) fn sources(module: &Module) -> impl Iterator<Item = &'static File<'static>> {
     let folder = match module.folder {
         "standin" => &STAND_IN,
+        #[cfg(test)]
+        "hello" => &tests::HELLO,
         other => SOURCES.get_dir(other).expect("every module in the table has its folder"),
     };
     folder.files().filter(|file| !file.path().to_string_lossy().ends_with("_test.go"))
@@ -249,8 +251,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A module that builds in seconds.
+    pub(crate) static HELLO: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/tests/hello");
 
     #[test]
     fn table_and_go_mod_name_the_same_version() {

@@ -21,6 +21,7 @@ pub(crate) fn create(node: &str) -> Result<()> {
     for hierarchy in hierarchies()? {
         let folder = hierarchy.join(name(node));
         fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", folder.display()))?;
+        enable_controllers(&hierarchy);
         // Version 1 gives a new cpuset neither processors nor memory, and then no process may enter it.
         for file in ["cpuset.cpus", "cpuset.mems"] {
             if let Ok(value) = fs::read(hierarchy.join(file)) {
@@ -29,6 +30,15 @@ pub(crate) fn create(node: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Version 2 hands a controller down only where it is told to; the kubelet wants them all. Most are on already, and one
+/// that cannot be is named by the kubelet, which knows whether it needs it.
+fn enable_controllers(hierarchy: &Path) {
+    let controllers = fs::read_to_string(hierarchy.join("cgroup.controllers")).unwrap_or_default();
+    for controller in controllers.split_whitespace() {
+        drop(fs::write(hierarchy.join("cgroup.subtree_control"), format!("+{controller}")));
+    }
 }
 
 /// Removes a node's cgroups and all below them.

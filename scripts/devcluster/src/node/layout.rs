@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 /// The state folder as the node's own processes see it.
 pub(crate) const INSIDE: &str = "/run/devcluster";
@@ -28,11 +28,6 @@ impl Layout {
         self.root.join(name)
     }
 
-    /// The script that the node's first process runs; by this name that process is known.
-    pub(crate) fn init(&self) -> PathBuf {
-        self.path("init.sh")
-    }
-
     /// The socket of containerd.
     pub(crate) fn socket(&self) -> PathBuf {
         self.path("containerd.sock")
@@ -53,5 +48,37 @@ impl Layout {
         // etcd refuses a folder that others may enter, and its socket needs no other guard.
         fs::set_permissions(self.path("etcd"), std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
         Ok(())
+    }
+
+    /// Puts a program where the node sees it, whatever becomes of the cache; without a copy where that can be.
+    pub(crate) fn place(&self, program: &Path) -> Result<()> {
+        let folder = self.path("bin");
+        let name = program.file_name().context("a program has a name")?;
+        let original = program.canonicalize()?;
+        let original_name = original.file_name().context("a program has a name")?;
+        let placed = folder.join(original_name);
+        if !placed.exists() && fs::hard_link(&original, &placed).is_err() {
+            fs::copy(&original, &placed).with_context(|| format!("failed to copy {}", original.display()))?;
+        }
+        if name != original_name {
+            std::os::unix::fs::symlink(original_name, folder.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// Removes it with all in it, but never what somebody has mounted there.
+    pub(crate) fn remove(&self) -> Result<()> {
+        let folder = self.root();
+        let mounts = fs::read_to_string("/proc/self/mounts")?;
+        let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        if let Some(place) = places.map(Path::new).find(|place| place.starts_with(folder)) {
+            bail!("{} is a mount that is not the node's; unmount it first", place.display());
+        }
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("failed to remove {}", folder.display()))
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -30,7 +30,12 @@ impl Reference {
             None => (DEFAULT_REGISTRY, format!("library/{path}")),
         };
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte);
-        if path.is_empty() || tag.is_empty() || repository.ends_with('/') || !repository.bytes().all(plain) {
+        if path.is_empty()
+            || tag.is_empty()
+            || repository.is_empty()
+            || repository.ends_with('/')
+            || !repository.bytes().all(plain)
+        {
             bail!("{text:?} is no image reference");
         }
         let version = digest.map_or_else(|| format!(":{tag}"), |digest| format!("@{digest}"));

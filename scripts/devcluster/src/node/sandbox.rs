@@ -2,19 +2,23 @@
 //! That process is found by what it is, the first of its namespace and running our script, never by a number written
 //! down: a number may be another's by the time it is read.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::node::layout::Layout;
+use crate::node::layout::{INSIDE, Layout};
 use crate::process::last_lines;
 
 const INIT: &str = include_str!("../../node/init.sh");
+/// Its name in the state folder; by it the first process is known.
+const SCRIPT: &str = "init.sh";
 /// The kernel has thousands of files to close at most.
 const END_DEADLINE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
@@ -27,18 +31,18 @@ pub(crate) struct Names<'a> {
 
 /// Starts the first process, which outlives the caller, and waits until its namespaces stand.
 pub(crate) fn start(layout: &Layout, names: &Names<'_>) -> Result<Pid> {
-    fs::write(layout.init(), INIT)?;
+    fs::write(layout.path(SCRIPT), INIT)?;
     let log = File::create(layout.path("log/init.log"))?;
     let mut child = Command::new("setsid")
         .args(["unshare", "--mount", "--pid", "--net", "--uts", "--ipc", "--fork", "--kill-child"])
         .args(["--mount-proc", "--propagation", "private", "sh"])
-        .arg(layout.init())
+        .arg(layout.path(SCRIPT))
         .arg(layout.root())
         .args([names.node, names.address, names.gateway])
         .current_dir("/")
         .env_clear()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("HOME", "/root")
+        .env("HOME", INSIDE)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
@@ -57,17 +61,24 @@ pub(crate) fn start(layout: &Layout, names: &Names<'_>) -> Result<Pid> {
 
 /// Finds the first process of a node that runs.
 pub(crate) fn find(layout: &Layout) -> Result<Option<Pid>> {
-    for entry in fs::read_dir("/proc")? {
-        let entry = entry?;
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw)
-        else {
-            continue;
-        };
-        if is_init(&entry.path(), layout) {
-            return Ok(Some(pid));
-        }
-    }
-    Ok(None)
+    Ok(all()?.into_iter().find(|(_, script)| *script == layout.path(SCRIPT)).map(|(pid, _)| pid))
+}
+
+/// Finds the folder of another node that runs under the same name: its link and cgroups are called alike.
+pub(crate) fn namesake(layout: &Layout) -> Result<Option<PathBuf>> {
+    let folders = all()?.into_iter().filter_map(|(_, script)| script.parent().map(Path::to_owned));
+    let name = layout.root().file_name();
+    Ok(folders.filter(|folder| folder != layout.root()).find(|folder| folder.file_name() == name))
+}
+
+/// The first processes of all nodes, each with the script that it runs.
+fn all() -> Result<Vec<(Pid, PathBuf)>> {
+    let processes = fs::read_dir("/proc")?.filter_map(|entry| {
+        let entry = entry.ok()?;
+        let pid = entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw)?;
+        Some((pid, script(&entry.path())?))
+    });
+    Ok(processes.collect())
 }
 
 /// Kills the first process of a node and waits until the kernel has ended all others.
@@ -78,7 +89,7 @@ pub(crate) fn stop(layout: &Layout) -> Result<()> {
     };
     // The handle cannot come to mean another process; looked at once more, neither can what it was opened for.
     let process = Path::new("/proc").join(pid.as_raw_nonzero().to_string());
-    if !is_init(&process, layout) {
+    if script(&process) != Some(layout.path(SCRIPT)) {
         return Ok(());
     }
     pidfd_send_signal(&handle, Signal::KILL).context("failed to end the node")?;
@@ -88,17 +99,17 @@ pub(crate) fn stop(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// Tells whether a process runs our script as the first of a process namespace.
-fn is_init(process: &Path, layout: &Layout) -> bool {
-    let Ok(arguments) = fs::read(process.join("cmdline")) else {
-        return false;
-    };
-    let script = layout.init();
-    if !arguments.split(|byte| *byte == 0).any(|argument| argument == script.as_os_str().as_encoded_bytes()) {
-        return false;
+/// Gives the script that a process runs, if it is the first process of a node.
+fn script(process: &Path) -> Option<PathBuf> {
+    let arguments = fs::read(process.join("cmdline")).ok()?;
+    let mut arguments = arguments.split(|byte| *byte == 0).map(OsStr::from_bytes);
+    let (shell, script, folder) = (arguments.next()?, Path::new(arguments.next()?), arguments.next()?);
+    if shell != "sh" || !script.ends_with(SCRIPT) || script.parent() != Some(Path::new(folder)) {
+        return None;
     }
-    let status = fs::read_to_string(process.join("status")).unwrap_or_default();
-    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
-    let ids: Vec<_> = ids.split_whitespace().collect();
-    ids.len() > 1 && ids.last() == Some(&"1")
+    // Its number within its own namespace comes last.
+    let status = fs::read_to_string(process.join("status")).ok()?;
+    let ids: Vec<_> =
+        status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().collect();
+    (ids.len() > 1 && ids.last() == Some(&"1")).then(|| script.to_owned())
 }

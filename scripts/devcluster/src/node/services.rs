@@ -20,6 +20,8 @@ const DNS_ADDRESS: &str = "10.43.0.10";
 /// The label by which a devcluster's nodes can be told from any other's.
 const LABEL: &str = "bootstrap.internal/devcluster=true";
 pub(crate) const API_PORT: u16 = 6443;
+/// A file that is there once the API server is ready.
+pub(crate) const API_IS_READY: &str = "api-is-ready";
 
 /// Writes certificates, configuration and service scripts of a node.
 pub(crate) fn write(layout: &Layout, node: &str, subnet: Subnet) -> Result<()> {
@@ -50,7 +52,7 @@ pub(crate) fn write(layout: &Layout, node: &str, subnet: Subnet) -> Result<()> {
     write_json(layout, "cni/10-devcluster.conflist", &cni())?;
     write_json(layout, "kubelet.yaml", &kubelet_config(node))?;
     write_json(layout, "proxy.yaml", &proxy_config(node))?;
-    scripts(layout, node, &address)
+    services(node, &address).iter().try_for_each(|service| write_script(layout, service))
 }
 
 fn certificates(layout: &Layout, node: &str, address: &str) -> Result<Pki> {
@@ -69,10 +71,17 @@ fn certificates(layout: &Layout, node: &str, address: &str) -> Result<Pki> {
     Ok(pki)
 }
 
-fn scripts(layout: &Layout, node: &str, address: &str) -> Result<()> {
-    let bin = |name: &str| format!("{INSIDE}/bin/{name}");
-    let pki = layout_inside("pki");
-    let etcd = layout_inside("etcd");
+/// A program that the node's first process keeps running.
+struct Service {
+    name: &'static str,
+    /// What must hold before it starts, as a test of the shell.
+    after: Option<String>,
+    arguments: Vec<String>,
+}
+
+fn services(node: &str, address: &str) -> [Service; 7] {
+    let inside = |name: &str| format!("{INSIDE}/{name}");
+    let (pki, etcd) = (inside("pki"), inside("etcd"));
     let etcd = Etcd { folder: etcd.as_ref() };
     let api_server = ApiServer {
         etcd: etcd.url(),
@@ -81,8 +90,11 @@ fn scripts(layout: &Layout, node: &str, address: &str) -> Result<()> {
         port: API_PORT,
         advertise: Some(address),
         audit_log: None,
-        audit_policy: layout_inside("audit-policy.yaml").into(),
+        audit_policy: inside("audit-policy.yaml").into(),
     };
+    let manager = inside("controller-manager.kubeconfig");
+    let manager = components::controller_manager(manager.as_ref(), pki.as_ref());
+    let scheduler = components::scheduler(inside("scheduler.kubeconfig").as_ref());
     let kubelet = vec![
         format!("--config={INSIDE}/kubelet.yaml"),
         format!("--kubeconfig={INSIDE}/kubelet.kubeconfig"),
@@ -90,47 +102,36 @@ fn scripts(layout: &Layout, node: &str, address: &str) -> Result<()> {
         format!("--node-ip={address}"),
         format!("--node-labels={LABEL}"),
     ];
-    let controller_manager = components::controller_manager(
-        layout_inside("controller-manager.kubeconfig").as_ref(),
-        pki.as_ref(),
-        None,
+    let proxy = vec![format!("--config={INSIDE}/proxy.yaml")];
+    let containerd = vec![format!("--config={INSIDE}/containerd.toml")];
+
+    let at_once = |name, arguments| Service { name, after: None, arguments };
+    let after = |condition: &str, name, arguments| Service { name, after: Some(condition.into()), arguments };
+    let api = format!("[ -e {INSIDE}/{API_IS_READY} ]");
+    let api_and_runtime = format!("{api} && [ -S {INSIDE}/containerd.sock ]");
+    [
+        at_once("containerd", containerd),
+        at_once("etcd", etcd.arguments()),
+        at_once("kube-apiserver", api_server.arguments()),
+        after(&api, "kube-controller-manager", manager),
+        after(&api, "kube-scheduler", scheduler),
+        after(&api, "kube-proxy", proxy),
+        after(&api_and_runtime, "kubelet", kubelet),
+    ]
+}
+
+/// Writes the script of one service, as the first process will run it.
+fn write_script(layout: &Layout, service: &Service) -> Result<()> {
+    let wait = service.after.as_ref().map(|condition| format!("until {condition}; do sleep 0.05; done\n"));
+    let arguments: Vec<_> = service.arguments.iter().map(|argument| format!("'{argument}'")).collect();
+    // Our own programs first, then the distribution's.
+    let text = format!(
+        "#!/bin/sh\nPATH={INSIDE}/bin:$PATH\n{}exec {} {}\n",
+        wait.unwrap_or_default(),
+        service.name,
+        arguments.join(" ")
     );
-    let scheduler = components::scheduler(layout_inside("scheduler.kubeconfig").as_ref());
-    let runtime = format!("[ -S {INSIDE}/containerd.sock ]");
-    let api = format!("[ -e {INSIDE}/api-is-ready ]");
-    script(layout, "containerd", None, "containerd", &[format!("--config={INSIDE}/containerd.toml")])?;
-    script(layout, "etcd", None, &bin("etcd"), &etcd.arguments())?;
-    script(layout, "kube-apiserver", None, &bin("kube-apiserver"), &api_server.arguments())?;
-    script(
-        layout,
-        "kube-controller-manager",
-        Some(&api),
-        &bin("kube-controller-manager"),
-        &controller_manager,
-    )?;
-    script(layout, "kube-scheduler", Some(&api), &bin("kube-scheduler"), &scheduler)?;
-    script(layout, "kubelet", Some(&format!("{runtime} && {api}")), &bin("kubelet"), &kubelet)?;
-    let proxy = [format!("--config={INSIDE}/proxy.yaml")];
-    script(layout, "kube-proxy", Some(&api), &bin("kube-proxy"), &proxy)
-}
-
-fn layout_inside(name: &str) -> String {
-    format!("{INSIDE}/{name}")
-}
-
-/// Writes the script of one service; it waits until `condition` holds.
-fn script(
-    layout: &Layout,
-    name: &str,
-    condition: Option<&str>,
-    program: &str,
-    arguments: &[String],
-) -> Result<()> {
-    let wait =
-        condition.map(|condition| format!("until {condition}; do sleep 0.05; done\n")).unwrap_or_default();
-    let quoted: Vec<_> = arguments.iter().map(|argument| format!("'{argument}'")).collect();
-    let text = format!("#!/bin/sh\n{wait}exec {program} {}\n", quoted.join(" "));
-    let path = layout.path("services").join(name);
+    let path = layout.path("services").join(service.name);
     fs::write(&path, text)?;
     Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
 }

@@ -56,6 +56,11 @@ fn pods_run(site: &Site) {
     let again = site.succeed(&["up"]);
     assert_eq!(again, format!("{NAME} is up already\n"));
 
+    let elsewhere = site.folder.path().join("elsewhere");
+    let namesake = Node::new(NAME, &elsewhere, Progress::none()).expect("a name");
+    let refusal = namesake.down().expect_err("not its node").to_string();
+    assert!(refusal.contains("another node named"), "{refusal}");
+
     let (plain, pinned) =
         (format!("{UNREACHABLE}/none/idle:1"), format!("{UNREACHABLE}/none/pinned@{DIGEST}"));
     let told = site.succeed(&["load", &plain, &pinned]);

@@ -1,0 +1,3 @@
+module devcluster/hello
+
+go 1.26
