@@ -15,7 +15,7 @@ use crate::error::{Error, Exit};
 use crate::event::{Change, Events, Kind, ReleaseAction};
 use crate::helm::{self, Helm, Record, Until};
 use crate::inventory::{Inventory, MADE_BY, ReleaseEntry};
-use crate::lease;
+use crate::lease::{self, Wish};
 use crate::object::{self, Object, ObjectRef};
 use crate::wait::{Awaited, WaitError, Waiter};
 
@@ -67,7 +67,8 @@ pub async fn down(
         removal.announce(options.purge_data, events);
         return Ok(());
     }
-    let held = lease::acquire(cluster, stack, "down", options.wait_lock, events, cancel).await?;
+    let wish = Wish { command: "down", wait: options.wait_lock, deadline: Instant::now() + options.timeout };
+    let held = lease::acquire(cluster, stack, &wish, events, cancel).await?;
     let result = tokio::select! {
         result = take_away(cluster, stack, namespace, options, events, cancel) => result,
         () = held.lost.cancelled() => Err(Error::new(Exit::Refused, "another run has taken the lease of this stack")),

@@ -15,7 +15,7 @@ use crate::engine::run::Run;
 use crate::engine::step::{Done, StepError};
 use crate::error::{Error, Exit};
 use crate::event::{Events, Kind, milliseconds};
-use crate::lease;
+use crate::lease::{self, Wish};
 use crate::plan::{Plan, PlannedStep};
 
 pub use crate::engine::run::read_records;
@@ -52,7 +52,8 @@ pub async fn up(
     cancel: &CancellationToken,
 ) -> Result<Vec<String>, Error> {
     let deadline = Instant::now() + options.timeout;
-    let held = lease::acquire(cluster, &plan.stack, "up", options.wait_lock, events, cancel).await?;
+    let wish = Wish { command: "up", wait: options.wait_lock, deadline };
+    let held = lease::acquire(cluster, &plan.stack, &wish, events, cancel).await?;
     let outcome = async {
         let (run, plan) = Box::pin(Run::prepare(cluster, plan, options, deadline, events, cancel)).await?;
         carry_out(Arc::new(run), &plan, cancel).await

@@ -38,22 +38,31 @@ pub struct Held {
     pub lost: CancellationToken,
 }
 
+/// For what, and how patiently, a lease is asked for.
+pub struct Wish {
+    /// The verb, as another run is told of it.
+    pub command: &'static str,
+    /// Whether to wait for another run to end.
+    pub wait: bool,
+    /// When to give up waiting.
+    pub deadline: Instant,
+}
+
 /// Takes the lease of a stack. Where another run holds it: ends with exit 4 as soon as that one renews it, waits for it
-/// with `wait`, and takes over when it has not been renewed for 15 s by our own clock, or at once when it was a
+/// if that is the wish, and takes over when it has not been renewed for 15 s by our own clock, or at once when it was a
 /// process of this machine that is no more.
 ///
 /// # Errors
-/// Exit 4 when another run holds it, or the server's refusal.
+/// Exit 4 when another run holds it, 6 when it still does at the deadline, or the server's refusal.
 pub async fn acquire(
     cluster: &Cluster,
     stack: &str,
-    command: &str,
-    wait: bool,
+    wish: &Wish,
     events: &Events,
     cancel: &CancellationToken,
 ) -> Result<Held, Error> {
     let name = ObjectRef::new(&object::LEASE, Some(NAMESPACE), &format!("bootstrap-{stack}"));
-    let holder = holder::identity(command);
+    let holder = holder::identity(wish.command);
     loop {
         match cluster.create(&lease(&name, &holder, None)).await {
             Ok(_) => break,
@@ -74,11 +83,14 @@ pub async fn acquire(
             });
             tokio::select! {
                 outcome = observe(cluster, &name, &found) => outcome?,
+                () = sleep_until(wish.deadline) => {
+                    return Err(Error::new(Exit::Timeout, format!("out of time waiting for {who} to end")));
+                }
                 () = cancel.cancelled() => return Err(Error::new(Exit::Interrupted, "interrupted")),
             }
         };
         match outcome {
-            Observed::Alive if !wait => {
+            Observed::Alive if !wish.wait => {
                 return Err(Error::new(Exit::Refused, format!("another run works on this stack: {who}"))
                     .hint("wait for it with --wait-lock"));
             }

@@ -61,6 +61,7 @@ fn check_version(version: &str) -> Result<(), Error> {
 pub async fn gate(
     cluster: &Cluster,
     is_ours: impl Fn(&Object) -> bool,
+    deadline: Instant,
     events: &Events,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
@@ -80,7 +81,8 @@ pub async fn gate(
         }
     }
     let mut changes = select_all(changes);
-    let deadline = Instant::now() + PATIENCE;
+    let began = Instant::now();
+    let deadline = deadline.min(began + PATIENCE);
     let mut said = Vec::new();
     loop {
         let missing = seen.missing(&is_ours);
@@ -100,7 +102,7 @@ pub async fn gate(
                 // The watches mend themselves.
                 _ => {}
             },
-            () = sleep_until(deadline) => return give_up(missing, events),
+            () = sleep_until(deadline) => return give_up(missing, began.elapsed(), events),
             () = cancel.cancelled() => return Err(Error::new(Exit::Interrupted, "interrupted")),
         }
     }
@@ -116,8 +118,8 @@ pub async fn lacks(cluster: &Cluster) -> Result<Vec<(String, &'static str)>, Req
 }
 
 /// Time is out: what the run cannot do without is an error, the rest a warning.
-fn give_up(missing: Vec<Lack>, events: &Events) -> Result<(), Error> {
-    let seconds = PATIENCE.as_secs();
+fn give_up(missing: Vec<Lack>, waited: Duration, events: &Events) -> Result<(), Error> {
+    let seconds = waited.as_secs();
     for lack in missing {
         if lack.is_fatal {
             return Err(

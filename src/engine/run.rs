@@ -84,7 +84,7 @@ impl Run {
             },
             async { cluster.list(&storage_classes, None, None).await.map_err(before) },
             read_records(cluster, &plan),
-            preflight::gate(cluster, is_ours, events, cancel),
+            preflight::gate(cluster, is_ours, deadline, events, cancel),
         )?;
         let made: Vec<_> = records.iter().flat_map(Record::objects).collect();
         live.read(cluster, made.into_iter()).await.map_err(before)?;
