@@ -85,15 +85,15 @@ async fn take_away(
     events: &Events,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
+    let until = Until { deadline: Instant::now() + options.timeout, cancelled: cancel.clone() };
     let mut inventory = Inventory::load(cluster, stack, namespace).await.map_err(RequestError::into_error)?;
+    for entry in &inventory.content.releases {
+        helm::settle(cluster, &entry.release(), &until).await?;
+    }
     let removal = Removal::survey(cluster, &inventory).await?;
     let helm = if removal.releases.is_empty() { None } else { Some(Helm::find(cluster.target())?) };
-    let mut work = Work {
-        cluster,
-        events,
-        waiter: Waiter::new(cluster.clone(), events.clone()),
-        until: Until { deadline: Instant::now() + options.timeout, cancelled: cancel.clone() },
-    };
+    let waiter = Waiter::new(cluster.clone(), events.clone());
+    let mut work = Work { cluster, events, waiter, until };
     let (storage, releases): (Vec<_>, Vec<_>) =
         removal.releases.into_iter().partition(|release| release.is_storage);
     work.uninstall(helm.as_ref(), &releases).await?;

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
@@ -24,11 +25,13 @@ pub use crate::helm::chart::Chart;
 pub use crate::helm::decision::{Decision, Drift, Repair, Seen, Work, decide};
 pub use crate::helm::process::Until;
 pub use crate::helm::record::{Record, Status, records};
+pub use crate::helm::turn::settle;
 
 mod chart;
 mod decision;
 mod process;
 mod record;
+mod turn;
 mod version;
 
 /// How many revisions of a release helm keeps: enough to roll back once or twice, each is a Secret of some 40 kB.
@@ -129,7 +132,7 @@ impl Helm {
                 command.args(["version", "--template", "{{.Version}}"]);
                 let failed =
                     || Error::new(Exit::Preflight, format!("failed to run {}", self.program.display()));
-                match process::run(&mut command, &until, OnStop::Interrupt).await {
+                match process::run(&mut command, Stdio::null(), &until, OnStop::Interrupt).await {
                     Ok(Ended { success: true, output, .. }) => Version::supported(&output),
                     Ok(ended) => Err(failed().because(ended.words)),
                     Err(error) => Err(failed().because(error)),
@@ -217,7 +220,9 @@ impl Helm {
             .args(["--namespace", &release.namespace])
             .args(["--timeout", &format!("{timeout}s")])
             .args(arguments);
-        match process::run(&mut command, until, on_stop).await {
+        let context = self.target.context.as_deref().unwrap_or_default();
+        let turn = turn::take(context, release, until).await?;
+        match process::run(&mut command, turn.into(), until, on_stop).await {
             Ok(ended) if ended.success => Ok(()),
             Ok(ended) => Err(ended.into_error(&format!("failed to {action} {release}"), until)),
             Err(error) => {

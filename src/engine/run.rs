@@ -13,7 +13,7 @@ use crate::engine::Options;
 use crate::engine::release::{self, Judged};
 use crate::error::Error;
 use crate::event::{Change, Events, Kind};
-use crate::helm::{self, Decision, Helm, Record, Release};
+use crate::helm::{self, Decision, Helm, Record, Release, Until};
 use crate::inventory::Inventory;
 use crate::live::Live;
 use crate::object::{self, Object, ObjectRef};
@@ -83,7 +83,13 @@ impl Run {
                 live.read_autoscalers(cluster, &namespaces).await.map_err(before)
             },
             async { cluster.list(&storage_classes, None, None).await.map_err(before) },
-            read_records(cluster, &plan),
+            async {
+                for planned in plan.releases() {
+                    helm::settle(cluster, &planned.release(), &Until { deadline, cancelled: cancel.clone() })
+                        .await?;
+                }
+                read_records(cluster, &plan).await
+            },
             preflight::gate(cluster, is_ours, deadline, events, cancel),
         )?;
         let made: Vec<_> = records.iter().flat_map(Record::objects).collect();

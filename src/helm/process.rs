@@ -93,11 +93,16 @@ impl Ended {
 ///
 /// # Errors
 /// When it cannot be started or waited for.
-pub(super) async fn run(command: &mut Command, until: &Until, on_stop: OnStop) -> io::Result<Ended> {
+pub(super) async fn run(
+    command: &mut Command,
+    stdin: Stdio,
+    until: &Until,
+    on_stop: OnStop,
+) -> io::Result<Ended> {
     // Files, not pipes: a program that outlives us, or its own children, can go on writing without harm.
     let (output, words) = (tempfile::tempfile()?, tempfile::tempfile()?);
     let child = command
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(output.try_clone()?)
         .stderr(words.try_clone()?)
         // A terminal sends Ctrl-C to the whole foreground group; helm shall hear of it from us, once.
