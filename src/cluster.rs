@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use kube::discovery::{ApiGroup, ApiResource, Discovery, Scope, pinned_kind, verb
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Config};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::error::{Error, Exit};
 use crate::object::{self, Kind, Object, ObjectRef};
@@ -35,6 +37,10 @@ const IN_CLUSTER: &str = "in-cluster";
 /// How long the server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How many requests are in flight at a time: each needs a connection of its own, and a handshake costs as much as several
+/// requests do.
+const IN_FLIGHT: usize = 6;
+
 /// Which cluster to speak to.
 #[derive(Clone, Debug, Default)]
 pub struct Target {
@@ -52,6 +58,7 @@ pub struct Cluster {
     context: Arc<str>,
     /// Kinds that are not well known, as discovery described them.
     discovered: Arc<Mutex<HashMap<GroupVersionKind, (ApiResource, bool)>>>,
+    slots: Arc<Semaphore>,
 }
 
 impl Cluster {
@@ -77,7 +84,13 @@ impl Cluster {
     /// Speaks through a client that is there already; tests bring a mock service this way.
     #[must_use]
     pub fn with_client(client: Client, target: Target, context: &str) -> Self {
-        Self { client, target: Arc::new(target), context: context.into(), discovered: Arc::default() }
+        Self {
+            client,
+            target: Arc::new(target),
+            context: context.into(),
+            discovered: Arc::default(),
+            slots: Arc::new(Semaphore::new(IN_FLIGHT)),
+        }
     }
 
     /// The context's name.
@@ -98,7 +111,7 @@ impl Cluster {
     /// The server's refusal, or no answer in time.
     pub async fn get(&self, name: &ObjectRef) -> Result<Option<Object>, RequestError> {
         let api = self.api_of(name).await?;
-        request::with_retries(Verb::Get, name, || api.get_opt(&name.name))
+        self.ask(Verb::Get, name, || api.get_opt(&name.name))
             .await
             .map(|found| found.map(|object| typed(object, &name.gvk())))
     }
@@ -116,7 +129,7 @@ impl Cluster {
         let subject = Subject { kind, namespace };
         let api = self.api(kind, namespace, &subject).await?;
         let params = labels.map_or_else(ListParams::default, |labels| ListParams::default().labels(labels));
-        let list = request::with_retries(Verb::List, &subject, || api.list(&params)).await?;
+        let list = self.ask(Verb::List, &subject, || api.list(&params)).await?;
         Ok(list.items.into_iter().map(|object| typed(object, kind)).collect())
     }
 
@@ -128,7 +141,7 @@ impl Cluster {
         let name = named(object)?;
         let api = self.api_of(&name).await?;
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        request::with_retries(Verb::Create, &name, || api.create(&params, object)).await
+        self.ask(Verb::Create, &name, || api.create(&params, object)).await
     }
 
     /// Applies an object server-side; with `force` its fields are taken from other managers.
@@ -141,7 +154,7 @@ impl Cluster {
         let mut params = PatchParams::apply(FIELD_MANAGER).validation_strict();
         params.force = force;
         let patch = Patch::Apply(object);
-        request::with_retries(Verb::Apply, &name, || api.patch(&name.name, &params, &patch)).await
+        self.ask(Verb::Apply, &name, || api.patch(&name.name, &params, &patch)).await
     }
 
     /// Changes an object by a merge patch; a `resourceVersion` in the patch makes it conditional.
@@ -152,7 +165,7 @@ impl Cluster {
         let api = self.api_of(name).await?;
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let patch = Patch::Merge(patch);
-        request::with_retries(Verb::Update, name, || api.patch(&name.name, &params, &patch)).await
+        self.ask(Verb::Update, name, || api.patch(&name.name, &params, &patch)).await
     }
 
     /// Replaces an object, provided that it still has the resource version that `object` carries.
@@ -163,7 +176,7 @@ impl Cluster {
         let name = named(object)?;
         let api = self.api_of(&name).await?;
         let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        request::with_retries(Verb::Update, &name, || api.replace(&name.name, &params, object)).await
+        self.ask(Verb::Update, &name, || api.replace(&name.name, &params, object)).await
     }
 
     /// Deletes an object; one that is gone already is no error (false). A uid or resource version in `params` makes it
@@ -173,7 +186,7 @@ impl Cluster {
     /// The server's refusal, or no answer in time.
     pub async fn delete(&self, name: &ObjectRef, params: &DeleteParams) -> Result<bool, RequestError> {
         let api = self.api_of(name).await?;
-        match request::with_retries(Verb::Delete, name, || api.delete(&name.name, params)).await {
+        match self.ask(Verb::Delete, name, || api.delete(&name.name, params)).await {
             Ok(_) => Ok(true),
             Err(error) if error.is_not_found() => Ok(false),
             Err(error) => Err(error),
@@ -199,7 +212,7 @@ impl Cluster {
             previous,
             ..LogParams::default()
         };
-        request::with_retries(Verb::Get, pod, || api.logs(&pod.name, &params)).await
+        self.ask(Verb::Get, pod, || api.logs(&pod.name, &params)).await
     }
 
     /// Tells whether discovery answers for a group and version that an aggregated API or a CRD brings.
@@ -254,7 +267,7 @@ impl Cluster {
     pub async fn namespaced_kinds(&self) -> Result<Vec<GroupVersionKind>, RequestError> {
         let subject = "the kinds that are served";
         let discover = || Discovery::new(self.client.clone()).run_aggregated();
-        let discovery = request::with_retries(Verb::Discover, &subject, discover).await?;
+        let discovery = self.ask(Verb::Discover, &subject, discover).await?;
         let all = discovery.groups().flat_map(ApiGroup::recommended_resources);
         let in_namespaces = all.filter(|(_, capabilities)| {
             capabilities.scope == Scope::Namespaced && capabilities.supports_operation(verbs::LIST)
@@ -267,6 +280,19 @@ impl Cluster {
                 kind
             })
             .collect())
+    }
+
+    /// Makes a request when there is a slot for it.
+    async fn ask<T, F>(
+        &self,
+        verb: Verb,
+        subject: &impl fmt::Display,
+        request: impl FnMut() -> F,
+    ) -> Result<T, RequestError>
+    where
+        F: Future<Output = kube::Result<T>>,
+    {
+        request::with_retries(&self.slots, verb, subject, request).await
     }
 
     async fn api_of(&self, name: &ObjectRef) -> Result<Api<DynamicObject>, RequestError> {
@@ -299,7 +325,7 @@ impl Cluster {
             return Ok(found.clone());
         }
         let (resource, capabilities) =
-            request::with_retries(Verb::Discover, subject, || pinned_kind(&self.client, kind)).await?;
+            self.ask(Verb::Discover, subject, || pinned_kind(&self.client, kind)).await?;
         let found = (resource, capabilities.scope == Scope::Namespaced);
         self.discovered.lock().unwrap_or_else(PoisonError::into_inner).insert(kind.clone(), found.clone());
         Ok(found)

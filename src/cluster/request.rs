@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use kube::core::Status;
 use kube::runtime::watcher;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::{Error, Exit};
@@ -242,6 +243,7 @@ async fn within<T>(
 
 /// Makes a request, and again while the server is busy or starting, until the request's time is over.
 pub(super) async fn with_retries<T, F>(
+    slots: &Semaphore,
     verb: Verb,
     subject: &impl fmt::Display,
     mut request: impl FnMut() -> F,
@@ -252,11 +254,13 @@ where
     let end = Instant::now() + REQUEST_TIMEOUT;
     let mut pause = FIRST_PAUSE;
     loop {
+        let slot = slots.acquire().await;
         // Kube's futures are large, and would be held by all that wait for them.
         let error = match once(verb, subject, Box::pin(request())).await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
+        drop(slot);
         let asked = error
             .status()
             .and_then(|status| status.details.as_ref())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -20,9 +20,6 @@ use crate::object::{self, Object, ObjectRef};
 use crate::plan::Plan;
 use crate::wait::Waiter;
 use crate::{preflight, secret, storage};
-
-/// How many requests that change something are in flight: more only cost the server more handshakes.
-const WRITES: usize = 8;
 
 /// What all steps of a run share.
 pub(super) struct Run {
@@ -43,7 +40,6 @@ pub(super) struct Run {
     /// What became of the stack's namespace, which is made before its step.
     pub(super) namespace_change: Change,
     pub(super) stack: String,
-    pub(super) writes: Semaphore,
     pub(super) deadline: Instant,
     /// Cancelled when the user interrupts the run.
     pub(super) cancel: CancellationToken,
@@ -138,7 +134,6 @@ impl Run {
             judged: all_judged,
             namespace_change,
             stack: plan.stack.clone(),
-            writes: Semaphore::new(WRITES),
             deadline,
             cancel: cancel.clone(),
             stop: cancel.child_token(),

@@ -134,7 +134,6 @@ async fn apply_one<'a>(
     manifest: &'a Manifest,
     deadline: Instant,
 ) -> (&'a Manifest, Result<Applied, Error>) {
-    let _permit = run.writes.acquire().await;
     let result = if manifest.name.is(&object::NAMESPACE) {
         apply_namespace(run, manifest, deadline).await
     } else {
