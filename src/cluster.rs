@@ -126,9 +126,32 @@ impl Cluster {
         namespace: Option<&str>,
         labels: Option<&str>,
     ) -> Result<Vec<Object>, RequestError> {
+        self.list_with(ListParams::default(), kind, namespace, labels).await
+    }
+
+    /// Lists the objects of a kind as the server's cache has them, which may be a moment old, but answers at once.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn list_cached(
+        &self,
+        kind: &GroupVersionKind,
+        namespace: Option<&str>,
+        labels: Option<&str>,
+    ) -> Result<Vec<Object>, RequestError> {
+        self.list_with(ListParams::default().match_any(), kind, namespace, labels).await
+    }
+
+    async fn list_with(
+        &self,
+        params: ListParams,
+        kind: &GroupVersionKind,
+        namespace: Option<&str>,
+        labels: Option<&str>,
+    ) -> Result<Vec<Object>, RequestError> {
         let subject = Subject { kind, namespace };
         let api = self.api(kind, namespace, &subject).await?;
-        let params = labels.map_or_else(ListParams::default, |labels| ListParams::default().labels(labels));
+        let params = ListParams { label_selector: labels.map(str::to_owned), ..params };
         let list = self.ask(Verb::List, &subject, || api.list(&params)).await?;
         Ok(list.items.into_iter().map(|object| typed(object, kind)).collect())
     }

@@ -1,10 +1,11 @@
-//! What is in the cluster already: one LIST per kind and namespace, side by side, for all who want to compare.
+//! What is in the cluster already, for all who want to compare: one GET each, side by side. A LIST of a kind would be one
+//! request for many, but the server answers it only when its cache has caught up with the last write of anyone, which was
+//! seen to take up to 0.1 s.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use futures::future::try_join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use kube::core::GroupVersionKind;
 
 use crate::cluster::{Cluster, RequestError};
 use crate::object::{self, Object, ObjectRef};
@@ -27,23 +28,15 @@ impl Live {
         cluster: &Cluster,
         names: impl Iterator<Item = ObjectRef>,
     ) -> Result<(), RequestError> {
-        let mut groups: BTreeMap<_, Vec<ObjectRef>> = BTreeMap::new();
-        for name in names {
-            if self.asked.insert(name.clone()) {
-                let place =
-                    (name.group.clone(), name.version.clone(), name.kind.clone(), name.namespace.clone());
-                groups.entry(place).or_default().push(name);
-            }
-        }
-        let mut requests = FuturesUnordered::new();
-        for names in groups.into_values() {
-            requests.push(read_group(cluster, names));
-        }
+        let names: Vec<_> = names.filter(|name| self.asked.insert(name.clone())).collect();
+        let mut requests: FuturesUnordered<_> = names.iter().map(|name| cluster.get(name)).collect();
         while let Some(found) = requests.next().await {
-            for object in found? {
-                if let Some(name) = ObjectRef::of(&object) {
-                    self.objects.insert(name, object);
+            match found {
+                Ok(found) => {
+                    self.objects.extend(found.and_then(|found| Some((ObjectRef::of(&found)?, found))));
                 }
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -65,7 +58,7 @@ impl Live {
         namespaces: &BTreeSet<String>,
     ) -> Result<(), RequestError> {
         let kind = object::AUTOSCALER.gvk();
-        let lists = namespaces.iter().map(|namespace| cluster.list(&kind, Some(namespace), None));
+        let lists = namespaces.iter().map(|namespace| cluster.list_cached(&kind, Some(namespace), None));
         self.autoscalers = try_join_all(lists).await?.into_iter().flatten().collect();
         Ok(())
     }
@@ -91,28 +84,5 @@ impl FromIterator<Object> for Live {
             objects.partition(|(name, _)| name.is(&object::AUTOSCALER));
         let autoscalers = autoscalers.into_iter().map(|(_, object)| object).collect();
         Self { objects: objects.into_iter().collect(), autoscalers, ..Self::default() }
-    }
-}
-
-/// One LIST, or a GET where that is less to send: for a single object, and for kinds of which a cluster has many of its own.
-async fn read_group(cluster: &Cluster, names: Vec<ObjectRef>) -> Result<Vec<Object>, RequestError> {
-    let first = &names[0];
-    // A LIST of Secrets would bring those of others, too.
-    if names.len() == 1 || first.namespace.is_none() || first.is(&object::SECRET) {
-        let mut found = Vec::new();
-        let mut requests: FuturesUnordered<_> = names.iter().map(|name| cluster.get(name)).collect();
-        while let Some(object) = requests.next().await {
-            match object {
-                Ok(object) => found.extend(object),
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        return Ok(found);
-    }
-    let kind: GroupVersionKind = first.gvk();
-    match cluster.list(&kind, first.namespace.as_deref(), None).await {
-        Err(error) if error.is_not_found() => Ok(Vec::new()),
-        answer => answer,
     }
 }

@@ -154,7 +154,7 @@ impl Seen {
             _ => Err(error),
         };
         let list = |kind: object::Kind, namespace, labels| async move {
-            cluster.list(&kind.gvk(), namespace, labels).map_ok(Some).await.or_else(forbidden)
+            cluster.list_cached(&kind.gvk(), namespace, labels).map_ok(Some).await.or_else(forbidden)
         };
         let (nodes, pods, services, apis) = tokio::try_join!(
             list(object::NODE, None, None),

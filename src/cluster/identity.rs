@@ -47,7 +47,7 @@ impl Cluster {
     /// # Errors
     /// The server's refusal, other than that of listing nodes, or no answer in time.
     pub async fn identify(&self, version: String) -> Result<Identity, RequestError> {
-        let nodes = match self.list(&object::NODE.gvk(), None, None).await {
+        let nodes = match self.list_cached(&object::NODE.gvk(), None, None).await {
             Ok(nodes) => Some(nodes),
             Err(error) if error.code() == Some(403) => None,
             Err(error) => return Err(error),

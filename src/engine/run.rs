@@ -78,7 +78,7 @@ impl Run {
                 live.read(cluster, names.into_iter()).await.map_err(before)?;
                 live.read_autoscalers(cluster, &namespaces).await.map_err(before)
             },
-            async { cluster.list(&storage_classes, None, None).await.map_err(before) },
+            async { cluster.list_cached(&storage_classes, None, None).await.map_err(before) },
             async {
                 for planned in plan.releases() {
                     helm::settle(cluster, &planned.release(), &Until { deadline, cancelled: cancel.clone() })
