@@ -1,6 +1,6 @@
 //! Calls the `helm` command, versions 3 and 4: the only place that spawns a process.
 //!
-//! What is to be done is decided in [`decision`] from what [`record`] has read; nothing here waits for workloads, the engine
+//! What is to be done is decided in `decision.rs` from what `record.rs` has read; nothing here waits for workloads, the engine
 //! does. No secret is ever among the arguments.
 
 use std::env;
