@@ -55,6 +55,23 @@ impl Error {
         self
     }
 
+    /// Names the context in the commands of the hint, so that they can be pasted wherever the current one is another.
+    #[must_use]
+    pub fn in_context(mut self, context: &str) -> Self {
+        if let Some(hint) = &mut self.hint
+            && !hint.contains("--context")
+        {
+            for (command, named) in [
+                ("kubectl ", format!("kubectl --context {context} ")),
+                ("bootstrap up", format!("bootstrap up --context {context}")),
+                ("bootstrap down", format!("bootstrap down --context {context}")),
+            ] {
+                *hint = hint.replace(command, &named);
+            }
+        }
+        self
+    }
+
     /// Adds what caused it.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -103,5 +120,23 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_names_the_context_once() {
+        let hint =
+            |text: &str| Error::new(Exit::Doomed, "x").hint(text).in_context("blog").hint.unwrap_or_default();
+        assert_eq!(hint("kubectl describe pod/x -n y"), "kubectl --context blog describe pod/x -n y");
+        assert_eq!(
+            hint("go on: bootstrap down --purge-data"),
+            "go on: bootstrap down --context blog --purge-data"
+        );
+        assert_eq!(hint("kubectl --context blog get x"), "kubectl --context blog get x");
+        assert_eq!(hint("wait for it with --wait-lock"), "wait for it with --wait-lock");
     }
 }

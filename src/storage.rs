@@ -64,6 +64,9 @@ pub fn choose(
             }
         }
     }
+    if all(plan, true).is_empty() && asked == AUTO {
+        return Ok(None);
+    }
     let has = |class: &str| classes.iter().any(|found| found.metadata.name.as_deref() == Some(class));
     let can_install = plan.steps.iter().any(|step| step.is_storage);
     if asked != AUTO {
@@ -92,8 +95,6 @@ pub fn choose(
         (INSTALLABLE.to_owned(), "the cluster has it".to_owned())
     } else if let Some(class) = default_class(classes) {
         (class, "the cluster's default".to_owned())
-    } else if all(plan, true).is_empty() {
-        return Ok(None);
     } else {
         let hint = if can_install {
             "--storage-class openebs-hostpath installs one"

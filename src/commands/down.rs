@@ -38,6 +38,6 @@ async fn down(
         wait_lock: options.wait_lock,
         dry_run: options.dry_run,
     };
-    delete::down(&cluster, &stack.name, &stack.namespace, &options, events, cancel).await?;
-    Ok(Vec::new())
+    let result = delete::down(&cluster, &stack.name, &stack.namespace, &options, events, cancel).await;
+    result.map(|()| Vec::new()).map_err(|error| error.in_context(cluster.context()))
 }

@@ -40,5 +40,6 @@ async fn up(
         charts: options.charts.clone(),
         wait_lock: options.wait_lock,
     };
-    engine::up(&cluster, plan, &options, events, cancel).await
+    let result = engine::up(&cluster, plan, &options, events, cancel).await;
+    result.map_err(|error| error.in_context(cluster.context()))
 }
