@@ -62,7 +62,12 @@ pub(crate) fn killed_at_ten_moments(world: &World) {
     world.clean();
     let whole = world.bench.succeed(&["up"]).took;
     for moment in 0..10_u32 {
-        world.clean();
+        // With volumes to be made, and with volumes that are there.
+        if moment % 2 == 0 {
+            world.clean();
+        } else {
+            world.bench.succeed(&["down"]);
+        }
         let began = Instant::now();
         let up = world.bench.start(&["up"]);
         let at = whole * (2 * moment + 1) / 20;
