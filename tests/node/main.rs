@@ -110,10 +110,13 @@ impl World {
         recording(self.folder.path(), tool, &self.helm_log)
     }
 
-    /// The pods of the stack: name, uid and restarts of each.
+    /// The pods of the stack, those on their way out left aside: name, uid and restarts of each.
     pub(crate) fn pods(&self) -> String {
-        let path = "{range .items[*]}{.metadata.name} {.metadata.uid} {.status.containerStatuses[*].restartCount}{'\\n'}{end}";
-        self.bench.kubectl(["get", "pods", "-n", "monitoring", &format!("-o=jsonpath={path}")])
+        let fields = "{.metadata.deletionTimestamp}|{.metadata.name} {.metadata.uid} {.status.containerStatuses[*].restartCount}";
+        let path = format!("-o=jsonpath={{range .items[*]}}{fields}{{'\\n'}}{{end}}");
+        let all = self.bench.kubectl(["get", "pods", "-n", "monitoring", &path]);
+        let staying = all.lines().filter_map(|line| line.strip_prefix('|'));
+        staying.map(|line| format!("{line}\n")).collect::<Vec<_>>().concat()
     }
 
     /// The revisions of all releases, one Secret each.
