@@ -11,26 +11,31 @@ use crate::node::packages;
 use crate::process::run;
 use crate::tools::Tool;
 
-/// Files that are applied to every node.
+/// Files that are applied to every cluster.
 pub(crate) const MANIFESTS: [(&str, &str); 4] = [
-    ("coredns.yaml", include_str!("../../node/coredns.yaml")),
-    ("local-path.yaml", include_str!("../../node/local-path.yaml")),
-    ("metrics-server.yaml", include_str!("../../node/metrics-server.yaml")),
-    ("ingress-class.yaml", include_str!("../../node/ingress-class.yaml")),
+    ("coredns.yaml", include_str!("../../cluster/coredns.yaml")),
+    ("local-path.yaml", include_str!("../../cluster/local-path.yaml")),
+    ("metrics-server.yaml", include_str!("../../cluster/metrics-server.yaml")),
+    ("ingress-class.yaml", include_str!("../../cluster/ingress-class.yaml")),
 ];
 
 /// Programs that run in pods of their own.
 pub(crate) const TOOLS: [Tool; 3] = [Tool::CoreDns, Tool::LocalPathProvisioner, Tool::MetricsServer];
 
-/// Describes the images of the addons; `paths` are those of [`TOOLS`].
-pub(crate) fn images(paths: &[PathBuf]) -> Result<Vec<Image>> {
+/// The label of the node that runs the addons' own pods, so that another can leave and take none along.
+pub(crate) const HOME: &str = "bootstrap.internal/control-plane=true";
+
+/// Describes the images of the addons' own pods; `paths` are those of [`TOOLS`].
+pub(crate) fn images(paths: &[PathBuf]) -> impl Iterator<Item = Image> {
+    let image =
+        |(tool, path): (&Tool, &PathBuf)| Image::of_program(reference(*tool), tool.name(), path.clone());
+    TOOLS.iter().zip(paths).map(image)
+}
+
+/// Describes the images that pods on any node need: that of every pod's first container, and local-path's helper.
+pub(crate) fn images_for_all() -> Result<Vec<Image>> {
     let busybox = packages::find("busybox").context("busybox is missing")?;
-    let mut images = vec![pause(&busybox), shell("devcluster.internal/busybox:1".into(), &busybox)?];
-    for (tool, path) in TOOLS.iter().zip(paths) {
-        let reference = reference(*tool);
-        images.push(Image::of_program(reference, tool.name(), path.clone()));
-    }
-    Ok(images)
+    Ok(vec![pause(&busybox), shell("devcluster.internal/busybox:1".into(), &busybox)?])
 }
 
 fn reference(tool: Tool) -> String {
@@ -72,5 +77,13 @@ mod tests {
             }
         }
         assert_eq!(named, made.len());
+    }
+
+    #[test]
+    fn pods_of_the_addons_stay_on_the_node_that_has_their_images() {
+        let deployments = MANIFESTS.iter().map(|(_, text)| text.matches("kind: Deployment").count());
+        let selector = HOME.replace('=', ": ").replace("true", "\"true\"");
+        let selectors = MANIFESTS.iter().map(|(_, text)| text.matches(&selector).count());
+        assert_eq!(deployments.collect::<Vec<_>>(), selectors.collect::<Vec<_>>());
     }
 }

@@ -1,4 +1,4 @@
-//! One process at a time changes a node.
+//! One process at a time changes a cluster.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::Progress;
 
-/// Held by the one process that changes a node.
+/// Held by the one process that changes a cluster.
 pub(crate) struct Lock {
     file: File,
     path: PathBuf,
@@ -22,12 +22,12 @@ impl Lock {
                 fs::create_dir_all(folder)?;
             }
             let file = match File::create(path) {
-                // The folder went with its last node, just now.
+                // The folder went with its last cluster, just now.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 outcome => outcome.with_context(|| format!("failed to lock {}", path.display()))?,
             };
             if file.try_lock().is_err() {
-                progress.say("waiting for another process that changes this node");
+                progress.say("waiting for another process that changes this cluster");
                 file.lock()?;
             }
             // Whoever held it before may have removed the file; then this is a lock on nothing.
