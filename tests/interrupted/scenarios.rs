@@ -14,7 +14,7 @@ pub(crate) fn second_run_is_refused(world: &World) {
     world.clean();
     let began = Instant::now();
     let mut first = world.bench.start(&["up"]);
-    wait_for(world, "lease/bootstrap-observability", "kube-system");
+    world.bench.await_object("lease/bootstrap-observability", "kube-system");
     let second = world.bench.run(&["up"]);
     assert_eq!(second.code, 4, "{}", second.stderr);
     let holder = format!("pid {}", first.id());
@@ -28,7 +28,7 @@ pub(crate) fn ctrl_c(world: &World) {
     world.clean();
     let began = Instant::now();
     let up = world.bench.start(&["up"]);
-    wait_for(world, "statefulset/prometheus", "monitoring");
+    world.bench.await_object("statefulset/prometheus", "monitoring");
     signal(&up, Signal::INT);
     let ran = world.bench.finish(up, began);
     assert_eq!(ran.code, 130, "{}", ran.stderr);
@@ -46,12 +46,14 @@ pub(crate) fn timeout_explains(world: &World) {
         "never.yaml",
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: never}\nspec:\n  selector: {matchLabels: {app: never}}\n  \
          template:\n    metadata: {labels: {app: never}}\n    spec:\n      containers: [{name: main, image: \
-         'docker.io/nobody/nothing:1', imagePullPolicy: Never}]\n",
+         'devcluster.internal/busybox:1', command: [sleep, '1000'], readinessProbe: {periodSeconds: 1, exec: \
+         {command: ['false']}}}]\n      terminationGracePeriodSeconds: 0\n",
     );
     let stack = folder.path().to_str().expect("a path");
     let ran = world.bench.run(&["up", "--stack", stack, "--timeout", "8s"]);
     assert_eq!(ran.code, 6, "{}", ran.stderr);
-    for words in ["deployment.apps/never -n stuck", "0 of 1 replicas ready", "ErrImageNeverPull"] {
+    for words in ["deployment.apps/never -n stuck", "0 of 1 replicas ready", "Readiness probe `false` failed"]
+    {
         assert!(ran.stderr.contains(words), "{words}:\n{}", ran.stderr);
     }
     assert!(ran.took < Duration::from_secs(12), "{:?}", ran.took);
@@ -87,9 +89,4 @@ pub(crate) fn killed_at_ten_moments(world: &World) {
 fn signal(child: &Child, signal: Signal) {
     let pid = Pid::from_child(child);
     kill_process(pid, signal).expect("it is still running");
-}
-
-/// Waits until an object is there.
-fn wait_for(world: &World, object: &str, namespace: &str) {
-    world.bench.kubectl(["wait", "--for=create", "--timeout=60s", "-n", namespace, object]);
 }
