@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Brings the observability stack up from a fresh clone: builds bootstrap, takes or makes a cluster (k3d where k3d and
 # a Docker engine are there, else the devcluster of this repository), and runs `bootstrap up` with the arguments given.
+# --build-images, before all others, is for the devcluster: it builds the real programs from source, asking no registry.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -32,8 +33,12 @@ use_devcluster() {
   say "no k3d with a running Docker engine: using the devcluster, one real Kubernetes node on this machine"
   build devcluster
   "$bin/devcluster" up
-  say "loading the stack's images; a stand-in takes the place of each that no registry gives"
-  "$bin/devcluster" load --stack "$root/manifests"
+  if [[ -n $build_images ]]; then
+    say "building the real programs of the stack's images (the first time takes some 15 minutes more); Alloy and Grafana get stand-ins"
+  else
+    say "loading the stack's images; a stand-in takes the place of each that no registry gives"
+  fi
+  "$bin/devcluster" load ${build_images:+"$build_images"} --stack "$root/manifests"
   export BOOTSTRAP_CONTEXT=devcluster
   down="$bin/devcluster down"
   kubectl=$(command -v kubectl || "$bin/devcluster" tool kubectl)
@@ -58,6 +63,11 @@ use_charts() {
   fi
 }
 
+build_images=
+if [[ ${1:-} == --build-images ]]; then
+  build_images=$1
+  shift
+fi
 has cargo || die "cargo is missing" "install Rust 1.95 or newer: https://rustup.rs"
 say "building bootstrap (the first time takes some minutes)"
 build bootstrap

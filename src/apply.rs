@@ -54,9 +54,9 @@ pub fn refuse_foreign(plan: &Plan, live: &Live, inventory: &Inventory) -> Result
         .manifests()
         // A namespace that is there is used as it is.
         .filter(|manifest| !manifest.name.is(&object::NAMESPACE))
-        .filter_map(|manifest| live.get(&manifest.name).map(|found| (&manifest.name, found)))
+        .filter_map(|manifest| live.get(&manifest.name).map(|found| (manifest, found)))
         .filter(|(_, found)| !inventory.owns(found))
-        .map(|(name, found)| format!("{name} ({})", made_by(found)))
+        .map(|(manifest, found)| format!("{}: {} ({})", manifest.place(), manifest.name, made_by(found)))
         .collect();
     if foreign.is_empty() {
         return Ok(());
@@ -161,7 +161,8 @@ fn judge(
     let list = conflicts.join("\n  ");
     let name = &manifest.name;
     let show = format!("kubectl get {name} -o yaml --show-managed-fields");
-    Err(Error::new(Exit::Refused, format!("{name} has fields that another program owns:\n  {list}"))
+    let message = format!("{name} ({}) has fields that another program owns:\n  {list}", manifest.place());
+    Err(Error::new(Exit::Refused, message)
         .hint(format!("leave them out of {}, or see who sets them: {show}", manifest.file)))
 }
 
@@ -213,16 +214,7 @@ fn change(before: Option<&Object>, after: &Object) -> Change {
 }
 
 fn refused(manifest: &Manifest, error: RequestError) -> Error {
-    let message = format!("{error} ({}:{})", manifest.file, manifest.line);
-    let failure = error.into_error();
-    let hint = failure.hint_text().map(str::to_owned);
-    let exit = failure.exit();
-    let causes = failure.causes().join(": ");
-    let error = Error::new(exit, message).because(causes);
-    match hint {
-        Some(hint) => error.hint(hint),
-        None => error,
-    }
+    error.into_error().written_in(&manifest.place())
 }
 
 /// Makes a namespace by POST if it is not there, with a mark that says so; one that is there is used as it is. One that is

@@ -19,7 +19,7 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "Exit codes: 0 done, 1 unexpected error, 2 usage or invalid stack, 3 preflight failed and nothing was changed, \
-4 refused (another owner, a conflict, a held lock), 5 a step cannot become ready, 6 out of time, 130 interrupted.
+4 refused (another owner, a conflict, a held lock), 5 a step cannot become ready, 6 out of time, 7 verification failed, 130 interrupted.
 Every option is also read from the environment as BOOTSTRAP_…, but for those that give leave (--purge-data, --show).";
 
 /// What holds for every command.
@@ -79,6 +79,8 @@ pub enum Command {
     Down(Down),
     /// Show what runs: steps, releases, readiness, addresses
     Status,
+    /// Prove that the stack works: metrics, logs and dashboards are there; changes nothing
+    Verify(Verify),
     /// Look whether `up` could begin: cluster, version, helm, storage class
     Check(Check),
     /// Print the final manifests as YAML; speaks to no cluster
@@ -120,6 +122,9 @@ pub struct Up {
     /// Wait for another run on this stack to end
     #[arg(long, env = "BOOTSTRAP_WAIT_LOCK")]
     pub wait_lock: bool,
+    /// Also write what became of each step to this file, as `JUnit` XML
+    #[arg(long, env = "BOOTSTRAP_JUNIT", value_name = "FILE")]
+    pub junit: Option<PathBuf>,
 }
 
 /// Options of `down`.
@@ -137,6 +142,17 @@ pub struct Down {
     /// Wait for another run on this stack to end
     #[arg(long, env = "BOOTSTRAP_WAIT_LOCK")]
     pub wait_lock: bool,
+}
+
+/// Options of `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// How long to wait for what needs time
+    #[arg(long, env = "BOOTSTRAP_TIMEOUT", default_value = "3m", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+    /// Also write the findings to this file, as `JUnit` XML
+    #[arg(long, env = "BOOTSTRAP_JUNIT", value_name = "FILE")]
+    pub junit: Option<PathBuf>,
 }
 
 /// Options of `check`.

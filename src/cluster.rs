@@ -9,24 +9,40 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::{Stream, TryStreamExt as _};
+use futures::Stream;
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{DynamicObject, GroupVersionKind};
 use kube::discovery::{ApiGroup, ApiResource, Discovery, Scope, pinned_kind, verbs};
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Client, Config};
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tower::util::AndThenLayer;
 
+use crate::cluster::patience::Patience;
 use crate::error::{Error, Exit};
 use crate::object::{self, Kind, Object, ObjectRef};
 
+pub use crate::cluster::forward::{Answer, Port};
 pub use crate::cluster::identity::Identity;
+pub use crate::cluster::patience::Contact;
 pub use crate::cluster::request::{RequestError, Verb};
 
+mod forward;
 mod identity;
+mod patience;
 mod request;
+mod retry_after;
+mod review;
+#[cfg(test)]
+pub(crate) mod server;
+mod watching;
 
 /// The name under which this program owns fields.
 pub const FIELD_MANAGER: &str = "bootstrap";
@@ -37,9 +53,8 @@ const IN_CLUSTER: &str = "in-cluster";
 /// How long the server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How many requests are in flight at a time: each needs a connection of its own, and a handshake costs as much as several
-/// requests do.
-const IN_FLIGHT: usize = 6;
+/// How this program is named in the API server's audit log.
+const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
 /// Which cluster to speak to.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +73,21 @@ pub struct Cluster {
     context: Arc<str>,
     /// Kinds that are not well known, as discovery described them.
     discovered: Arc<Mutex<HashMap<GroupVersionKind, (ApiResource, bool)>>>,
-    slots: Arc<Semaphore>,
+    patience: Patience,
+    idle: forward::Idle,
+}
+
+/// Which lines of a container's log are wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lines {
+    /// So many, the last ones.
+    pub last: i64,
+    /// Only what is younger than so many seconds, if set.
+    pub seconds: Option<i64>,
+    /// Each with the time at which it was written before it.
+    pub timestamps: bool,
+    /// Those of the container that ran before, which has ended.
+    pub previous: bool,
 }
 
 impl Cluster {
@@ -69,13 +98,15 @@ impl Cluster {
     pub async fn connect(target: &Target) -> Result<Self, Error> {
         let (mut config, context) = load(target).await?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
-        // Kube's own retries can hold one call for minutes; request.rs has bounded ones.
+        // Kube's own retries can hold one call for minutes; patience.rs has bounded ones.
         config.default_retry = false;
-        let client = Client::try_from(config).map_err(|error| {
+        config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
+        let builder = ClientBuilder::try_from(config).map_err(|error| {
             Error::new(Exit::Preflight, format!("failed to use context `{context}`"))
                 .because(error)
                 .hint("kubectl config view --minify")
         })?;
+        let client = builder.with_layer(&AndThenLayer::new(retry_after::keep)).build();
         // Named from here on, so that a program started later goes to this cluster though the current context has changed.
         let pinned = Some(context.clone()).filter(|context| context != IN_CLUSTER);
         Ok(Self::with_client(client, Target { context: pinned, ..target.clone() }, &context))
@@ -89,8 +120,21 @@ impl Cluster {
             target: Arc::new(target),
             context: context.into(),
             discovered: Arc::default(),
-            slots: Arc::new(Semaphore::new(IN_FLIGHT)),
+            patience: Patience::default(),
+            idle: forward::Idle::default(),
         }
+    }
+
+    /// The same cluster for a run that ends at `deadline`, or when it is cancelled: no request is tried again after that.
+    #[must_use]
+    pub fn until(&self, deadline: Instant, cancel: &CancellationToken) -> Self {
+        Self { patience: self.patience.until(deadline, cancel.clone()), ..self.clone() }
+    }
+
+    /// Whether the server answers, and word of each change.
+    #[must_use]
+    pub fn contact(&self) -> watch::Receiver<Contact> {
+        self.patience.contact()
     }
 
     /// The context's name.
@@ -216,32 +260,30 @@ impl Cluster {
         }
     }
 
-    /// Reads the last lines of a container's log; of its previous run when `previous`.
+    /// Reads the last lines of a container's log.
     ///
     /// # Errors
     /// The server's refusal, or no answer in time.
-    pub async fn logs(
-        &self,
-        pod: &ObjectRef,
-        container: &str,
-        lines: i64,
-        previous: bool,
-    ) -> Result<String, RequestError> {
+    pub async fn logs(&self, pod: &ObjectRef, container: &str, lines: Lines) -> Result<String, RequestError> {
         let namespace = pod.namespace.as_deref().unwrap_or_default();
         let api = Api::<k8s_openapi::api::core::v1::Pod>::namespaced(self.client.clone(), namespace);
         let params = LogParams {
             container: Some(container.to_owned()),
-            tail_lines: Some(lines),
-            previous,
+            tail_lines: Some(lines.last),
+            since_seconds: lines.seconds,
+            timestamps: lines.timestamps,
+            previous: lines.previous,
             ..LogParams::default()
         };
-        self.ask(Verb::Get, pod, || api.logs(&pod.name, &params)).await
+        let subject = format!("the log of {pod}");
+        self.ask(Verb::Get, &subject, || api.logs(&pod.name, &params)).await
     }
 
     /// Tells whether discovery answers for a group and version that an aggregated API or a CRD brings.
     pub async fn serves(&self, group: &str, version: &str) -> bool {
         let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-        request::once(Verb::Get, &api_version, self.client.list_api_group_resources(&api_version))
+        self.patience
+            .once(Verb::Get, &api_version, self.client.list_api_group_resources(&api_version))
             .await
             .is_ok()
     }
@@ -250,13 +292,14 @@ impl Cluster {
     pub async fn serves_resource(&self, group: &str, version: &str, plural: &str) -> bool {
         let api_version = format!("{group}/{version}");
         let asking = self.client.list_api_group_resources(&api_version);
-        request::once(Verb::Discover, &api_version, asking)
+        self.patience
+            .once(Verb::Discover, &api_version, asking)
             .await
             .is_ok_and(|found| found.resources.iter().any(|resource| resource.name == plural))
     }
 
     /// Watches the objects of a kind, those of one namespace or all: the list first, then each change. The stream mends
-    /// itself after errors, which it reports, with a growing pause; it never ends.
+    /// itself after errors, which it reports, after a pause of a second at most; it never ends.
     ///
     /// # Errors
     /// When the kind is not served.
@@ -267,12 +310,7 @@ impl Cluster {
     ) -> Result<impl Stream<Item = Result<watcher::Event<Object>, RequestError>> + use<>, RequestError> {
         let subject = Subject { kind, namespace };
         let api = self.api(kind, namespace, &subject).await?;
-        let subject = subject.to_string();
-        let kind = kind.clone();
-        Ok(watcher(api, watcher::Config::default())
-            .modify(move |object| *object = typed(object.clone(), &kind))
-            .default_backoff()
-            .map_err(move |error| RequestError::of_watch(&subject, error)))
+        Ok(watching::watch(api, kind.clone(), subject.to_string(), self.patience.clone()))
     }
 
     /// Tells whether objects of a kind live in namespaces.
@@ -315,7 +353,7 @@ impl Cluster {
     where
         F: Future<Output = kube::Result<T>>,
     {
-        request::with_retries(&self.slots, verb, subject, request).await
+        self.patience.ask(verb, subject, request).await
     }
 
     async fn api_of(&self, name: &ObjectRef) -> Result<Api<DynamicObject>, RequestError> {

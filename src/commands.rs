@@ -21,6 +21,7 @@ mod render;
 mod session;
 mod status;
 mod up;
+mod verify;
 
 /// Runs the command line and returns the exit code.
 #[must_use]
@@ -63,6 +64,7 @@ async fn dispatch(cli: &Cli, printer: &Printer) -> anyhow::Result<Exit> {
         Command::Up(options) => Ok(up::run(common, options, printer).await),
         Command::Down(options) => Ok(down::run(common, options, printer).await),
         Command::Status => status::run(common, printer).await,
+        Command::Verify(options) => verify::run(common, options, printer).await,
         Command::Check(options) => check::run(common, options, printer).await,
         Command::Render(options) => render::run(common, options, printer),
         Command::Eject(options) => eject::run(options, printer),

@@ -1,6 +1,7 @@
 //! Takes away what the inventory lists and nothing else: releases, workloads, what they read, cluster-wide objects, and at
 //! last the namespaces that `up` made, if nobody else uses them. Claims are kept unless they are to be purged.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, RequestError};
 use crate::delete::survey::{Removal, all_of, name_of, runs_pods};
+use crate::engine::outage;
 use crate::error::{Error, Exit};
 use crate::event::{Change, Events, Kind, ReleaseAction};
 use crate::helm::{self, Helm, Until};
@@ -55,6 +57,7 @@ pub async fn down(
     let held = lease::acquire(cluster, stack, &wish, events, cancel).await?;
     let result = tokio::select! {
         result = take_away(cluster, stack, namespace, options, events, cancel) => result,
+        never = outage::tell(cluster, events) => match never {},
         () = held.lost.cancelled() => Err(Error::new(Exit::Refused, "another run has taken the lease of this stack")),
     };
     held.release().await;
@@ -70,13 +73,14 @@ async fn take_away(
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
     let until = Until { deadline: Instant::now() + options.timeout, cancelled: cancel.clone() };
+    let cluster = &cluster.until(until.deadline, cancel);
     let mut inventory = Inventory::load(cluster, stack, namespace).await.map_err(RequestError::into_error)?;
     for entry in &inventory.content.releases {
         helm::settle(cluster, &entry.release(), &until).await?;
     }
     let removal = Removal::survey(cluster, &inventory).await?;
     let helm = if removal.releases.is_empty() { None } else { Some(Helm::find(cluster.target())?) };
-    let waiter = Waiter::new(cluster.clone(), events.clone());
+    let waiter = Waiter::new(cluster.clone(), events.clone(), Arc::default());
     let mut work = Work { cluster, events, waiter, until };
     let (storage, releases): (Vec<_>, Vec<_>) =
         removal.releases.into_iter().partition(|release| release.is_storage);

@@ -6,20 +6,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Cluster;
+use crate::engine::course::Course;
 use crate::engine::run::Run;
-use crate::engine::step::{Done, StepError};
 use crate::error::{Error, Exit};
-use crate::event::{Events, Kind, milliseconds};
+use crate::event::{Chain, Events, Kind, milliseconds};
 use crate::lease::{self, Wish};
 use crate::plan::{Plan, PlannedStep};
 
 pub use crate::engine::run::read_records;
 
+mod chain;
+mod course;
+pub(crate) mod outage;
 mod release;
 mod run;
 mod step;
@@ -38,9 +40,20 @@ pub struct Options {
     pub charts: Option<PathBuf>,
     /// Whether to wait for another run to end.
     pub wait_lock: bool,
+    /// Whether the cluster is one on this machine, which gets no nodes by itself.
+    pub is_local: bool,
 }
 
-/// Makes the cluster what the plan says; returns what the user may want to know now, a line each.
+/// What the user may want to know of a run that went well.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Where the stack can be reached and the like, a line each.
+    pub notes: Vec<String>,
+    /// Where the time went.
+    pub longest: Option<Chain>,
+}
+
+/// Makes the cluster what the plan says; returns what the user may want to know now.
 ///
 /// # Errors
 /// One error for the run, with the exit code of the worst that happened; what happened to each step is in the events.
@@ -50,16 +63,18 @@ pub async fn up(
     options: &Options,
     events: &Events,
     cancel: &CancellationToken,
-) -> Result<Vec<String>, Error> {
+) -> Result<Summary, Error> {
     let deadline = Instant::now() + options.timeout;
     let wish = Wish { command: "up", wait: options.wait_lock, deadline };
     let held = lease::acquire(cluster, &plan.stack, &wish, events, cancel).await?;
     let outcome = async {
+        let cluster = &cluster.until(deadline, cancel);
         let (run, plan) = Box::pin(Run::prepare(cluster, plan, options, deadline, events, cancel)).await?;
         carry_out(Arc::new(run), &plan, cancel).await
     };
     let result = tokio::select! {
         result = outcome => result,
+        never = outage::tell(cluster, events) => match never {},
         () = held.lost.cancelled() => Err(Error::new(Exit::Refused, "another run has taken the lease of this stack")
             .hint("look who works on it: kubectl -n kube-system get leases")),
     };
@@ -67,60 +82,39 @@ pub async fn up(
     result
 }
 
-async fn carry_out(run: Arc<Run>, plan: &Plan, cancel: &CancellationToken) -> Result<Vec<String>, Error> {
+async fn carry_out(run: Arc<Run>, plan: &Plan, cancel: &CancellationToken) -> Result<Summary, Error> {
     let mut waiting: Vec<PlannedStep> = plan.steps.clone();
-    let mut running: JoinSet<(String, Result<Done, StepError>)> = JoinSet::new();
-    let mut ready = BTreeSet::new();
-    let mut failures: Vec<(String, Error)> = Vec::new();
-    let mut left: Vec<String> = Vec::new();
-    let mut awaited = Vec::new();
+    let mut course = Course::new(Arc::clone(&run), plan);
     loop {
-        if failures.is_empty() && !cancel.is_cancelled() {
-            let startable = |step: &mut PlannedStep| step.needs.is_subset(&ready);
-            for step in waiting.extract_if(.., startable) {
-                let run = Arc::clone(&run);
-                running.spawn(async move { (step.name.clone(), step::carry_out(&run, step).await) });
+        if course.failures.is_empty() && !cancel.is_cancelled() {
+            let startable = |step: &mut PlannedStep| step.needs.is_subset(&course.ready);
+            for step in waiting.extract_if(.., startable).collect::<Vec<_>>() {
+                course.start(step);
             }
         }
-        let Some(ended) = running.join_next().await else { break };
-        let (name, result) =
-            ended.map_err(|panic| Error::new(Exit::Unexpected, "a step panicked").because(panic))?;
-        match result {
-            Ok(done) => {
-                awaited.extend(done.awaited);
-                ready.insert(name);
-            }
-            Err(StepError::Cut) => left.push(name),
-            Err(StepError::Failed(error, unready)) => {
-                run.events.send(Kind::StepFailed {
-                    step: name.clone(),
-                    message: error.to_string(),
-                    causes: error.causes(),
-                    unready,
-                });
-                if failures.is_empty() {
-                    let waits = run.stop.clone();
-                    // The others get a moment for what is almost there; then their waits are cut.
-                    tokio::spawn(async move {
-                        sleep(GRACE).await;
-                        waits.cancel();
-                    });
-                }
-                failures.push((name, error));
-            }
+        if !course.take_next().await? {
+            break;
         }
     }
-    left.extend(waiting.into_iter().map(|step| step.name));
-    if cancel.is_cancelled() || !failures.is_empty() {
-        return Err(unfinished(&run, &ready, left, failures, cancel));
+    course.left.extend(waiting.into_iter().map(|step| step.name));
+    let is_changed = run.events.tally().changed();
+    // What became ready first may have crashed while the rest was on its way.
+    if is_changed && course.failures.is_empty() && !cancel.is_cancelled() {
+        course.look_again();
+        while course.take_next().await? {}
+    }
+    if cancel.is_cancelled() || !course.failures.is_empty() {
+        return Err(unfinished(&run, &course.ready, course.left, course.failures, cancel));
     }
     // Of what was there before and stays as it is, nobody needs to hear again.
-    if run.events.tally().changed() {
+    if is_changed {
+        let awaited: Vec<_> = course.done.into_values().flatten().collect();
         for message in run.waiter.warnings(&awaited).await {
             run.events.send(Kind::Warning { message });
         }
     }
-    Ok(notes(plan, &run))
+    let needs = plan.steps.iter().map(|step| (step.name.as_str(), &step.needs)).collect();
+    Ok(Summary { notes: notes(plan, &run), longest: chain::longest(&needs, &run.events.times()) })
 }
 
 /// Says what is left and makes the one error of the run.

@@ -20,6 +20,8 @@ pub enum Exit {
     Doomed = 5,
     /// Out of time.
     Timeout = 6,
+    /// A check of `verify` failed.
+    Verification = 7,
     /// Interrupted by Ctrl-C or SIGTERM.
     Interrupted = 130,
 }
@@ -58,17 +60,7 @@ impl Error {
     /// Names the context in the commands of the hint, so that they can be pasted wherever the current one is another.
     #[must_use]
     pub fn in_context(mut self, context: &str) -> Self {
-        if let Some(hint) = &mut self.hint
-            && !hint.contains("--context")
-        {
-            for (command, named) in [
-                ("kubectl ", format!("kubectl --context {context} ")),
-                ("bootstrap up", format!("bootstrap up --context {context}")),
-                ("bootstrap down", format!("bootstrap down --context {context}")),
-            ] {
-                *hint = hint.replace(command, &named);
-            }
-        }
+        self.hint = self.hint.map(|hint| name_context(&hint, context));
         self
     }
 
@@ -83,6 +75,13 @@ impl Error {
     #[must_use]
     pub fn within(mut self, place: &str) -> Self {
         self.message = format!("{place}: {}", self.message);
+        self
+    }
+
+    /// Puts after the message where that is written which it speaks of: `… (loki/statefulset.yaml:1)`.
+    #[must_use]
+    pub fn written_in(mut self, place: &str) -> Self {
+        self.message = format!("{} ({place})", self.message);
         self
     }
 
@@ -109,6 +108,21 @@ impl Error {
         }
         causes
     }
+}
+
+/// Names the context in the commands of a hint, unless it names one.
+#[must_use]
+pub fn name_context(hint: &str, context: &str) -> String {
+    if hint.contains("--context") {
+        return hint.to_owned();
+    }
+    [
+        ("kubectl ", format!("kubectl --context {context} ")),
+        ("bootstrap up", format!("bootstrap up --context {context}")),
+        ("bootstrap down", format!("bootstrap down --context {context}")),
+    ]
+    .iter()
+    .fold(hint.to_owned(), |hint, (command, named)| hint.replace(command, named))
 }
 
 impl fmt::Display for Error {

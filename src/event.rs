@@ -12,6 +12,12 @@ use tokio::sync::mpsc;
 use crate::object::ObjectRef;
 use crate::status::Status;
 
+pub use self::diagnosis::{Diagnosis, LogExcerpt, PodReason, Verdict, WarningEvent, sort_by_evidence};
+pub use self::times::{StepTimes, Times};
+
+mod diagnosis;
+mod times;
+
 /// The version of the JSON form; a field that goes or changes its meaning raises it.
 pub const VERSION: u32 = 1;
 
@@ -121,6 +127,19 @@ pub enum Kind {
         status: Status,
         /// What is missing, in the cluster's words.
         message: String,
+        /// Whether this is news of something wrong, though it may go away.
+        trouble: bool,
+    },
+    /// An image of an object's pods is being pulled, or is there.
+    ImagePull {
+        /// The step.
+        step: String,
+        /// The object whose pod needs it.
+        object: ObjectRef,
+        /// The image.
+        image: String,
+        /// How long the pull took, in milliseconds; `None` when it has just begun.
+        took_ms: Option<u64>,
     },
     /// A step is done: all its objects are Current.
     StepFinished {
@@ -131,6 +150,15 @@ pub enum Kind {
         /// How long the step took, in milliseconds.
         took_ms: u64,
     },
+    /// Why an object of a step that fails is not ready; one for each such object, what tells most first, before the
+    /// step's own event.
+    Diagnosed {
+        /// The step.
+        step: String,
+        /// The object, and what was found out about it.
+        #[serde(flatten)]
+        diagnosis: Diagnosis,
+    },
     /// A step failed.
     StepFailed {
         /// The step.
@@ -139,8 +167,8 @@ pub enum Kind {
         message: String,
         /// The causes of the error, outermost first.
         causes: Vec<String>,
-        /// What was not ready, where that is why.
-        unready: Vec<Unready>,
+        /// How long the step took until then, in milliseconds.
+        took_ms: u64,
     },
     /// Steps that were not judged, because the run ended before.
     StepsLeft {
@@ -175,6 +203,8 @@ pub enum Kind {
         took_ms: u64,
         /// Where the stack can be reached and the like, one line each, when all is well.
         notes: Vec<String>,
+        /// Where the time went, when all is well and steps were carried out.
+        longest: Option<Chain>,
     },
 }
 
@@ -242,30 +272,17 @@ impl Tally {
     }
 }
 
-/// An object that was not ready when the waiting ended, and why.
+/// The steps that the end of a run waited for, each because the next one needs it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Unready {
-    /// The object.
-    pub object: ObjectRef,
-    /// Its status.
-    pub status: Status,
-    /// What is missing, in the cluster's words.
-    pub message: String,
-    /// Why its pods wait.
-    pub pods: Vec<PodReason>,
-}
-
-/// Why a pod, or one of its containers, is not ready.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PodReason {
-    /// The pod.
-    pub pod: String,
-    /// The container; `None` where it is the pod as a whole (not scheduled, say).
-    pub container: Option<String>,
-    /// The cluster's word for it, such as `ImagePullBackOff` or `Unschedulable`.
-    pub reason: String,
-    /// The cluster's sentence about it; may be empty.
-    pub message: String,
+pub struct Chain {
+    /// The steps, the first one first.
+    pub steps: Vec<String>,
+    /// From the first one's beginning to the last one's end, in milliseconds.
+    pub took_ms: u64,
+    /// How much of it images were being pulled, in milliseconds.
+    pub pulls_ms: u64,
+    /// How much of it all was applied and no image was being pulled, in milliseconds: pods started.
+    pub starts_ms: u64,
 }
 
 /// The end of the seam that the engine holds: sends events, never prints, never blocks.
@@ -273,7 +290,13 @@ pub struct PodReason {
 pub struct Events {
     sender: mpsc::UnboundedSender<Event>,
     began: Instant,
-    tally: Arc<Mutex<Tally>>,
+    sums: Arc<Mutex<Sums>>,
+}
+
+#[derive(Debug, Default)]
+struct Sums {
+    tally: Tally,
+    times: Times,
 }
 
 impl Events {
@@ -281,29 +304,42 @@ impl Events {
     #[must_use]
     pub fn channel() -> (Self, mpsc::UnboundedReceiver<Event>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self { sender, began: Instant::now(), tally: Arc::default() }, receiver)
+        (Self { sender, began: Instant::now(), sums: Arc::default() }, receiver)
     }
 
     /// Sends one event. A reporter that has gone away is no reason to stop the run.
     pub fn send(&self, kind: Kind) {
-        if let Kind::ObjectChanged { change, .. } | Kind::ReleaseChanged { change, .. } = &kind {
-            self.tally.lock().unwrap_or_else(PoisonError::into_inner).count(*change);
-        }
-        let event =
-            Event { version: VERSION, at: Timestamp::now(), elapsed_ms: milliseconds(self.elapsed()), kind };
+        let elapsed_ms = milliseconds(self.elapsed());
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner).add(elapsed_ms, &kind);
+        let event = Event { version: VERSION, at: Timestamp::now(), elapsed_ms, kind };
         let _ = self.sender.send(event);
     }
 
     /// What has been changed so far, as the events said.
     #[must_use]
     pub fn tally(&self) -> Tally {
-        *self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner).tally
+    }
+
+    /// When each step began, was applied and ended so far, as the events said.
+    #[must_use]
+    pub fn times(&self) -> Times {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner).times.clone()
     }
 
     /// The time since the run began.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.began.elapsed()
+    }
+}
+
+impl Sums {
+    fn add(&mut self, elapsed_ms: u64, kind: &Kind) {
+        if let Kind::ObjectChanged { change, .. } | Kind::ReleaseChanged { change, .. } = kind {
+            self.tally.count(*change);
+        }
+        self.times.observe(elapsed_ms, kind);
     }
 }
 

@@ -145,7 +145,8 @@ impl Helm {
     /// Installs a release, or upgrades it. Helm waits for its hooks only; workloads are for the caller to wait for.
     ///
     /// # Errors
-    /// Exit 3 for an unusable helm, 4 for another owner, 6 out of time, 130 when cancelled, else 5 with helm's own words.
+    /// Exit 3 for an unusable helm, 4 for another owner, 6 out of time, 130 when cancelled, 1 when the API server went away
+    /// under it, else 5; with helm's own words.
     pub async fn upgrade(
         &self,
         release: &Release,

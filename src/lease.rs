@@ -9,7 +9,7 @@ use kube::core::{ObjectMeta, TypeMeta};
 use kube::runtime::watcher;
 use serde_json::json;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, RequestError};
@@ -19,12 +19,17 @@ use crate::lease::holder::Holder;
 use crate::object::{self, Object, ObjectRef};
 
 mod holder;
+#[cfg(test)]
+mod tests;
 
 /// How long a lease that nobody renews is still respected.
 const DURATION: Duration = Duration::from_secs(15);
 
 /// How often the lease is renewed.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
+
+/// How long the end of a run may be held up by giving the lease back.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const NAMESPACE: &str = "kube-system";
 
@@ -117,6 +122,10 @@ impl Held {
     pub async fn release(self) {
         self.renewing.abort();
         // What is not removed here is not respected any more after `DURATION`.
+        let _ = timeout(RELEASE_TIMEOUT, self.remove()).await;
+    }
+
+    async fn remove(&self) {
         if let Ok(Some(found)) = self.cluster.get(&self.name).await
             && Holder::of(&found).identity == self.holder
         {
@@ -134,6 +143,7 @@ impl Held {
 /// is.
 async fn renew(cluster: Cluster, name: ObjectRef, holder: String, lost: CancellationToken) {
     let mut ticks = interval(RENEW_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     loop {
         ticks.tick().await;
@@ -167,7 +177,7 @@ enum Observed {
 async fn observe(cluster: &Cluster, name: &ObjectRef, found: &Object) -> Result<Observed, Error> {
     let changes = cluster.watch(&name.gvk(), Some(NAMESPACE)).await.map_err(RequestError::into_error)?;
     pin_mut!(changes);
-    let end = Instant::now() + DURATION;
+    let mut end = Instant::now() + DURATION;
     let mut listed = false;
     loop {
         let change = tokio::select! {
@@ -186,8 +196,11 @@ async fn observe(cluster: &Cluster, name: &ObjectRef, found: &Object) -> Result<
             Some(Ok(watcher::Event::Delete(gone))) if ObjectRef::of(&gone).as_ref() == Some(name) => {
                 return Ok(Observed::Gone);
             }
+            Some(Ok(watcher::Event::Init)) => listed = false,
             Some(Ok(watcher::Event::InitDone)) if !listed => return Ok(Observed::Gone),
-            // The watch mends itself.
+            Some(Err(error)) if error.is_final() => return Err(error.into_error()),
+            // While the server is away nobody can renew.
+            Some(Err(_)) => end = Instant::now() + DURATION,
             _ => {}
         }
     }

@@ -4,11 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::core::{ObjectMeta, TypeMeta};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
-use serde_yaml::Location;
+use serde_yaml::{Location, Spanned};
 use sha2::{Digest as _, Sha256};
 
-use crate::error::Error;
+use crate::error::{Error, Exit};
 use crate::object::{self, Kind, Object, ObjectRef};
 use crate::stack::{Files, Stack, Step};
 use crate::yaml::{self, YamlError};
@@ -26,10 +28,10 @@ pub struct Manifest {
     pub name: ObjectRef,
     /// The object as it will be applied.
     pub object: Object,
-    /// The file that it comes from.
+    /// The file that it comes from; the files, where it is made of several.
     pub file: String,
-    /// The line of the file at which it begins.
-    pub line: u64,
+    /// The line of the file at which it begins; `None` for what is made of whole files.
+    pub line: Option<u64>,
 }
 
 /// Reads all objects of a step: its files, and the ConfigMaps made from files.
@@ -75,22 +77,38 @@ fn is_yaml(file: &str) -> bool {
 
 fn read_file(stack: &Stack, file: &str, manifests: &mut Vec<Manifest>) -> Result<(), Error> {
     let text = stack.files.read(file)?;
-    for document in yaml::documents::<Value>(file, &text)? {
+    for (number, document) in yaml::documents::<Value>(file, &text)?.into_iter().enumerate() {
         let place = document.referenced;
         let objects = match document.value {
             // A List is a bag of objects, as kubectl takes it.
             Value::Object(mut list) if list.get("kind") == Some(&json!("List")) => match list.remove("items")
             {
-                Some(Value::Array(items)) => items,
+                Some(Value::Array(items)) => {
+                    let places = places_of_items(file, &text, number);
+                    let place_of = |index: usize| places.get(index).copied().unwrap_or(place);
+                    items.into_iter().enumerate().map(|(index, item)| (place_of(index), item)).collect()
+                }
                 _ => return Err(YamlError::at(file, &place, "a List without items").into()),
             },
-            other => vec![other],
+            other => vec![(place, other)],
         };
-        for value in objects {
+        for (place, value) in objects {
             manifests.push(manifest(file, &place, value, &stack.namespace)?);
         }
     }
     Ok(())
+}
+
+/// Where each item of the List begins that is the file's document of this number; empty where that cannot be told.
+fn places_of_items(file: &str, text: &str, number: usize) -> Vec<Location> {
+    #[derive(Deserialize)]
+    struct List {
+        #[serde(default)]
+        items: Vec<Spanned<IgnoredAny>>,
+    }
+    let lists = yaml::documents::<List>(file, text).unwrap_or_default();
+    let items = lists.into_iter().nth(number).map(|list| list.value.items).unwrap_or_default();
+    items.iter().map(|item| item.referenced).collect()
 }
 
 fn manifest(file: &str, place: &Location, value: Value, namespace: &str) -> Result<Manifest, YamlError> {
@@ -114,7 +132,7 @@ fn manifest(file: &str, place: &Location, value: Value, namespace: &str) -> Resu
             return Err(YamlError::at(file, place, format!("{name}: {field} cannot be applied")));
         }
     }
-    let mut manifest = Manifest { name, object, file: file.to_owned(), line: place.line() };
+    let mut manifest = Manifest { name, object, file: file.to_owned(), line: Some(place.line()) };
     if Kind::find(&manifest.name.gvk()).is_some_and(|known| known.namespaced) {
         manifest.set_default_namespace(namespace);
     }
@@ -137,7 +155,7 @@ fn config_map(files: &Files, name: &str, paths: &[String], namespace: &str) -> R
         },
         data: json!({ "data": data }),
     };
-    Ok(Manifest { name: reference, object, file: paths.first().cloned().unwrap_or_default(), line: 1 })
+    Ok(Manifest { name: reference, object, file: paths.join(", "), line: None })
 }
 
 /// Gives the claims and claim templates of an object that name no storage class this one; tells whether there were any.
@@ -281,18 +299,24 @@ impl Manifest {
         self.object.metadata.namespace = Some(namespace.clone());
     }
 
+    /// Where it is written: `loki/statefulset.yaml:1`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self.line {
+            Some(line) => format!("{}:{line}", self.file),
+            None => self.file.clone(),
+        }
+    }
+
     /// An error about this manifest, at its place.
     #[must_use]
     pub fn wrong(&self, message: &str) -> Error {
-        let file = &self.file;
-        Error::new(crate::error::Exit::Usage, format!("{file}:{}: {}: {message}", self.line, self.name))
+        Error::new(Exit::Usage, format!("{}: {}: {message}", self.place(), self.name))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_yaml::Spanned;
-
     use super::*;
 
     fn workload(config: &str) -> Vec<Manifest> {
@@ -337,6 +361,22 @@ mod tests {
     #[test]
     fn an_object_without_a_namespace_goes_into_the_stacks() {
         assert_eq!(workload("one")[1].name.to_string(), "deployment.apps/d -n n");
-        assert_eq!(workload("one")[1].line, 6);
+        assert_eq!(workload("one")[1].place(), "f.yaml:6");
+    }
+
+    #[test]
+    fn each_item_of_a_list_has_a_line_of_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let stack = "name: s\nnamespace: n\nsteps: [{name: a, manifests: [list.yaml]}]\n";
+        let list = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: first}\n---\nkind: List\nitems:\n  \
+                    - apiVersion: v1\n    kind: ConfigMap\n    metadata: {name: second}\n  \
+                    - {apiVersion: v1, kind: ConfigMap, metadata: {name: third}}\n";
+        for (file, text) in [("stack.yaml", stack), ("list.yaml", list)] {
+            std::fs::write(folder.path().join(file), text).expect("written");
+        }
+        let stack = Stack::load(folder.path()).expect("valid");
+        let places =
+            of_step(&stack, &stack.steps[0]).expect("valid").iter().map(Manifest::place).collect::<Vec<_>>();
+        assert_eq!(places, ["list.yaml:1", "list.yaml:7", "list.yaml:10"]);
     }
 }

@@ -284,7 +284,7 @@ fn check_names(plan: &Plan) -> Result<(), Error> {
         let name = &manifest.name;
         let identity = (name.group_kind(), name.namespace.clone(), name.name.clone());
         if let Some(first) = seen.insert(identity, manifest) {
-            return Err(manifest.wrong(&format!("it is in {}:{} already", first.file, first.line)));
+            return Err(manifest.wrong(&format!("it is in {} already", first.place())));
         }
     }
     let mut secrets = BTreeSet::new();

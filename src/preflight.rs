@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures::future::ready;
 use futures::stream::select_all;
 use futures::{StreamExt as _, TryFutureExt as _};
 use kube::runtime::watcher::Event;
@@ -14,6 +15,9 @@ use crate::cluster::{Cluster, Identity, RequestError};
 use crate::error::{Error, Exit};
 use crate::event::{Events, Kind};
 use crate::object::{self, Object, ObjectRef};
+
+#[cfg(test)]
+mod tests;
 
 /// How long a cluster may take to have a node and its DNS, and its own aggregated APIs to answer. On k3s metrics-server
 /// takes most of it.
@@ -77,28 +81,33 @@ pub async fn gate(
         (object::API_SERVICE, None),
     ] {
         if let Ok(stream) = cluster.watch(&kind.gvk(), namespace).await {
-            changes.push(stream.boxed());
+            // What nobody may look at is not asked for again and again.
+            let is_open =
+                |change: &Result<_, RequestError>| ready(!change.as_ref().is_err_and(RequestError::is_final));
+            changes.push(stream.take_while(is_open).boxed());
         }
     }
     let mut changes = select_all(changes);
     let began = Instant::now();
-    let deadline = deadline.min(began + PATIENCE);
-    let mut said = Vec::new();
+    let left = deadline.saturating_duration_since(began);
+    let mut said = String::new();
     loop {
         let missing = seen.missing(&is_ours);
         if missing.is_empty() {
             return Ok(());
         }
-        for lack in &missing {
-            if !said.contains(&lack.what) {
-                events.send(Kind::Waiting { what: lack.what.clone() });
-                said.push(lack.what.clone());
-            }
+        let what = all(&missing);
+        if what != said {
+            events.send(Kind::Waiting { what: what.clone() });
+            said = what;
         }
+        // What the run can do without must leave it time to be done.
+        let patience = if missing.iter().any(|lack| lack.is_fatal) { left } else { left / 2 };
+        let deadline = began + patience.min(PATIENCE);
         tokio::select! {
-            change = changes.next() => match change {
-                Some(Ok(Event::Apply(object) | Event::InitApply(object))) => seen.set(object),
-                Some(Ok(Event::Delete(object))) => seen.remove(&object),
+            Some(change) = changes.next() => match change {
+                Ok(Event::Apply(object) | Event::InitApply(object)) => seen.set(object),
+                Ok(Event::Delete(object)) => seen.remove(&object),
                 // The watches mend themselves.
                 _ => {}
             },
@@ -119,16 +128,22 @@ pub async fn lacks(cluster: &Cluster) -> Result<Vec<(String, &'static str)>, Req
 
 /// Time is out: what the run cannot do without is an error, the rest a warning.
 fn give_up(missing: Vec<Lack>, waited: Duration, events: &Events) -> Result<(), Error> {
-    let seconds = waited.as_secs();
-    for lack in missing {
-        if lack.is_fatal {
-            return Err(
-                Error::new(Exit::Preflight, format!("waited {seconds} s for {}", lack.what)).hint(lack.hint)
-            );
-        }
-        events.send(Kind::Warning { message: format!("went on after {seconds} s without {}", lack.what) });
+    let seconds = format!("{:.0}", waited.as_secs_f32());
+    let (fatal, others): (Vec<_>, Vec<_>) = missing.into_iter().partition(|lack| lack.is_fatal);
+    if let Some(first) = fatal.first() {
+        let message = format!("waited {seconds} s for {}", all(&fatal));
+        return Err(Error::new(Exit::Preflight, message).hint(first.hint));
+    }
+    for lack in others {
+        let message = format!("waited {seconds} s for {}, and went on without it", lack.what);
+        events.send(Kind::Warning { message });
     }
     Ok(())
+}
+
+/// All that is missing, as one fragment that follows `waiting for`.
+fn all(missing: &[Lack]) -> String {
+    missing.iter().map(|lack| lack.what.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// Something that the cluster does not have yet.
@@ -203,7 +218,9 @@ impl Seen {
                 is_fatal: true,
             });
         }
-        for service in of(&object::API_SERVICE) {
+        let mut services: Vec<_> = of(&object::API_SERVICE).collect();
+        services.sort_by(|one, other| one.metadata.name.cmp(&other.metadata.name));
+        for service in services {
             if condition(service, "Available") != Some("True") && !is_ours(service) {
                 let name = service.metadata.name.as_deref().unwrap_or_default();
                 missing.push(Lack {
@@ -230,17 +247,4 @@ fn is_dns(object: &Object) -> bool {
     let labels = object.metadata.labels.as_ref();
     DNS.split_once('=')
         .is_some_and(|(key, value)| labels.and_then(|labels| labels.get(key)).is_some_and(|it| it == value))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_old_server_is_refused() {
-        assert!(check_version("v1.37.2").is_ok());
-        assert!(check_version("v1.32.0+k3s1").is_ok());
-        let error = check_version("v1.31.4+k3s1").expect_err("too old");
-        assert_eq!(error.to_string(), "the server is Kubernetes v1.31.4+k3s1; 1.32 is the oldest that works");
-    }
 }

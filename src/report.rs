@@ -1,16 +1,25 @@
 //! What a person or a program sees of a run: reporters turn events into a display, and never touch the cluster.
 
+mod closing;
+mod failure;
+mod fit;
+mod ledger;
+mod line;
 mod narrator;
 mod paint;
 mod phrases;
 mod running;
 mod screen;
 
+pub mod findings;
+pub mod github;
 pub mod json;
+pub mod junit;
 pub mod plain;
 pub mod printer;
 pub mod terminal;
 
+use std::iter;
 use std::panic;
 use std::time::{Duration, Instant};
 
@@ -21,6 +30,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
+pub use self::github::GitHub;
+pub use self::junit::{Junit, ReportFile};
 pub use self::paint::Paint;
 pub use self::printer::{Color, Printer};
 
@@ -76,13 +87,19 @@ pub trait Reporter: Send {
     }
 }
 
-/// Shows a run until the last sender of its events is gone.
+/// Shows a run until the last sender of its events is gone; `others` are told of it besides.
 ///
 /// It works on a thread of its own: a terminal that is held with Ctrl-S, or a pipe that nobody empties, must not hold up
 /// the run, which has a lease to renew.
-pub async fn run(events: UnboundedReceiver<Event>, printer: Printer, options: Options) {
+pub async fn run(
+    events: UnboundedReceiver<Event>,
+    printer: Printer,
+    options: Options,
+    others: Vec<Box<dyn Reporter>>,
+) {
     let runtime = Handle::current();
-    let shown = spawn_blocking(move || runtime.block_on(show(events, reporter(printer, options))));
+    let reporters = move || iter::once(reporter(printer, options)).chain(others).collect();
+    let shown = spawn_blocking(move || runtime.block_on(show(events, reporters())));
     if let Err(error) = shown.await
         && let Ok(reason) = error.try_into_panic()
     {
@@ -90,7 +107,7 @@ pub async fn run(events: UnboundedReceiver<Event>, printer: Printer, options: Op
     }
 }
 
-async fn show(mut events: UnboundedReceiver<Event>, mut reporter: Box<dyn Reporter>) {
+async fn show(mut events: UnboundedReceiver<Event>, mut reporters: Vec<Box<dyn Reporter>>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut began: Option<Instant> = None;
@@ -101,10 +118,14 @@ async fn show(mut events: UnboundedReceiver<Event>, mut reporter: Box<dyn Report
                 let Some(event) = event else { return };
                 let elapsed = Duration::from_millis(event.elapsed_ms);
                 began = began.or_else(|| Instant::now().checked_sub(elapsed));
-                reporter.event(&event);
+                for reporter in &mut reporters {
+                    reporter.event(&event);
+                }
             }
             _ = ticks.tick() => if let Some(began) = began {
-                reporter.tick(began.elapsed());
+                for reporter in &mut reporters {
+                    reporter.tick(began.elapsed());
+                }
             }
         }
     }

@@ -155,6 +155,11 @@ pub fn warnings(object: &Object, around: &Surroundings<'_>) -> Vec<String> {
     found.into_iter().map(|what| format!("{name} {what}")).collect()
 }
 
+/// Tells whether an object's status is about the manifest that it has now.
+pub(crate) fn is_observed(name: &ObjectRef, object: &Object) -> bool {
+    not_yet_observed(name, object).is_none()
+}
+
 /// The status is about an older manifest. Controllers of workloads always say which one they saw; of other kinds, those
 /// that say it are believed.
 fn not_yet_observed(name: &ObjectRef, object: &Object) -> Option<Assessment> {
@@ -210,12 +215,12 @@ fn by_conditions(object: &Object) -> Assessment {
 }
 
 /// One entry of an object's `status.conditions`.
-struct Condition<'a> {
-    kind: &'a str,
-    status: &'a str,
-    reason: &'a str,
-    message: &'a str,
-    updated: &'a str,
+pub(crate) struct Condition<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) status: &'a str,
+    pub(crate) reason: &'a str,
+    pub(crate) message: &'a str,
+    pub(crate) updated: &'a str,
 }
 
 impl Condition<'_> {
@@ -247,16 +252,17 @@ fn conditions(object: &Object) -> impl Iterator<Item = Condition<'_>> {
     })
 }
 
-fn condition<'a>(object: &'a Object, kind: &str) -> Option<Condition<'a>> {
+/// The condition of a kind, if the object has it.
+pub(crate) fn condition<'a>(object: &'a Object, kind: &str) -> Option<Condition<'a>> {
     conditions(object).find(|condition| condition.kind == kind)
 }
 
 /// A text of the object by JSON pointer; empty when it is not there.
-fn text<'a>(object: &'a Object, pointer: &str) -> &'a str {
+pub(crate) fn text<'a>(object: &'a Object, pointer: &str) -> &'a str {
     object.data.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// A count of the object by JSON pointer. Servers leave out what is zero.
-fn count(object: &Object, pointer: &str) -> i64 {
+pub(crate) fn count(object: &Object, pointer: &str) -> i64 {
     object.data.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
 }

@@ -1,29 +1,39 @@
 //! Waits until objects are Current or gone, on one watch per kind and namespace that all steps of a run share.
 //!
-//! Decides nothing about an object (`status.rs` does) and writes nothing to the cluster.
+//! Decides nothing about an object (`status.rs` and `verdict.rs` do). Writes nothing to the cluster, but that it deletes the
+//! pod by which a `StatefulSet` is stuck.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use jiff::Timestamp;
+use kube::api::{DeleteParams, Preconditions};
 use tokio::select;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, RequestError};
-use crate::diagnose;
+use crate::diagnose::{self, Subject};
 use crate::error::Exit;
-use crate::event::{Events, Kind, Unready};
+use crate::event::{Change, Diagnosis, Events, Kind, milliseconds};
 use crate::object::{self, Object, ObjectRef};
 use crate::status::{self, Served, Surroundings};
+use crate::verdict::Circumstances;
 
 use board::Source;
-use vigil::{Departure, Judgement, Vigil};
+use departure::Departure;
+use pulls::Pulls;
+use reasons::Reasons;
+use vigil::{Judgement, News, Vigil};
 use watches::Watches;
 
 mod board;
+mod departure;
+mod pulls;
+mod reasons;
 #[cfg(test)]
 mod tests;
 mod vigil;
@@ -32,6 +42,9 @@ mod watches;
 /// The pause before discovery is asked a second time; each further one is twice as long, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a failure is held back until it can be explained.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// An object that is waited for.
 #[derive(Clone, Debug)]
@@ -42,15 +55,24 @@ pub struct Awaited {
     pub seen: Option<Object>,
 }
 
+/// Until when to wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    /// The time that was given.
+    pub end: Instant,
+    /// The end of the run, to which pulls of images may put it off.
+    pub last: Instant,
+}
+
 /// Why the waiting ended before all was as it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum WaitError {
     /// Objects that will not become ready by themselves.
     #[error("{} cannot become ready", names(.0))]
-    Failed(Vec<Unready>),
+    Failed(Vec<Diagnosis>),
     /// The deadline passed; all objects that were not ready, each with its reason.
     #[error("timed out waiting for {}", names(.0))]
-    TimedOut(Vec<Unready>),
+    TimedOut(Vec<Diagnosis>),
     /// A kind cannot be watched: it is not served, or the user has no right to it.
     #[error(transparent)]
     Refused(Arc<RequestError>),
@@ -72,7 +94,7 @@ impl WaitError {
 
     /// The objects that were not ready.
     #[must_use]
-    pub fn unready(&self) -> &[Unready] {
+    pub fn unready(&self) -> &[Diagnosis] {
         match self {
             Self::Failed(unready) | Self::TimedOut(unready) => unready,
             Self::Refused(_) | Self::Cancelled => &[],
@@ -80,7 +102,7 @@ impl WaitError {
     }
 }
 
-fn names(unready: &[Unready]) -> String {
+fn names(unready: &[Diagnosis]) -> String {
     unready.iter().map(|unready| unready.object.to_string()).collect::<Vec<_>>().join(", ")
 }
 
@@ -90,14 +112,16 @@ pub struct Waiter {
     cluster: Cluster,
     events: Events,
     watches: Arc<Watches>,
+    circumstances: Arc<Circumstances>,
+    began: Timestamp,
 }
 
 impl Waiter {
     /// Waits on this cluster, and says as events how the objects stand. Nothing is watched yet.
     #[must_use]
-    pub fn new(cluster: Cluster, events: Events) -> Self {
+    pub fn new(cluster: Cluster, events: Events, circumstances: Arc<Circumstances>) -> Self {
         let watches = Arc::new(Watches::new(cluster.clone()));
-        Self { cluster, events, watches }
+        Self { cluster, events, watches, circumstances, began: Timestamp::now() }
     }
 
     /// Waits until all objects are Current; makes no request when what was seen of them already says so. Give it all
@@ -109,26 +133,27 @@ impl Waiter {
         &self,
         step: &str,
         awaited: Vec<Awaited>,
-        deadline: Instant,
+        deadline: Deadline,
         cancel: &CancellationToken,
     ) -> Result<(), WaitError> {
         let mut board = self.watches.subscribe();
-        let mut vigil = Vigil::new(awaited, &board.borrow());
+        let reasons = Reasons::new(Arc::clone(&self.circumstances), self.began);
+        let mut vigil = Vigil::new(awaited, &board.borrow(), reasons);
+        let mut pulls = Pulls::default();
         let mut asking = JoinSet::new();
         let mut asked = BTreeSet::new();
+        let mut freed = HashSet::new();
+        let mut failing: Option<Instant> = None;
         loop {
-            let mut judgement = vigil.judge(&board.borrow_and_update());
-            if !judgement.failed().is_empty() {
-                let explained = self.explain(judgement.failed(), cancel).await?;
-                let doomed = vigil.spare_those_that_pull(explained);
-                // The one place where waiting is given up before the deadline.
-                if !doomed.is_empty() {
-                    self.say(step, &mut vigil, &judgement);
-                    return Err(WaitError::Failed(doomed));
-                }
-                judgement = vigil.judge(&board.borrow_and_update());
+            let judgement = vigil.judge(&board.borrow_and_update());
+            let failed = judgement.failed();
+            failing = (!failed.is_empty()).then(|| failing.unwrap_or_else(Instant::now));
+            let held_back = failing.map(|since| since + PATIENCE);
+            let is_settled = judgement.is_settled || held_back.is_some_and(|end| Instant::now() >= end);
+            // A failure is told once, by its diagnosis, and one that is held back may be none.
+            if failed.is_empty() {
+                self.say(step, &mut vigil, &mut pulls, &judgement);
             }
-            self.say(step, &mut vigil, &judgement);
             if judgement.all_current() {
                 return Ok(());
             }
@@ -136,6 +161,17 @@ impl Waiter {
             if let Some(refusal) = vigil.refused(&board.borrow()) {
                 return Err(WaitError::Refused(refusal));
             }
+            // The one place where waiting is given up before the deadline.
+            if is_settled && !failed.is_empty() {
+                return Err(WaitError::Failed(self.diagnose(failed, cancel).await?));
+            }
+            for (pod, uid, object) in &judgement.stuck {
+                if freed.insert(uid.clone()) {
+                    self.free(step, pod, uid, object).await;
+                }
+            }
+            let end = pulls.put_off(deadline.end, deadline.last);
+            let end_of_patience = held_back.unwrap_or(end).min(end);
             for wanted in judgement.unserved {
                 if asked.insert(wanted.clone()) {
                     asking.spawn(served(self.cluster.clone(), wanted));
@@ -144,11 +180,10 @@ impl Waiter {
             select! {
                 biased;
                 () = cancel.cancelled() => return Err(WaitError::Cancelled),
-                () = sleep_until(deadline) => {
+                () = sleep_until(end_of_patience) => if Instant::now() >= end {
                     let judgement = vigil.judge(&board.borrow_and_update());
-                    let explained = self.explain(judgement.unready(), cancel).await?;
-                    return Err(WaitError::TimedOut(explained.into_iter().map(|it| it.unready).collect()));
-                }
+                    return Err(WaitError::TimedOut(self.diagnose(judgement.unready(), cancel).await?));
+                },
                 Some(Ok(answered)) = asking.join_next() => vigil.is_served(answered),
                 // The waiter itself holds the other end.
                 _ = board.changed() => {}
@@ -229,26 +264,48 @@ impl Waiter {
         self.cluster.list(&source.kind, source.namespace.as_deref(), None).await
     }
 
-    async fn explain(
+    async fn diagnose(
         &self,
-        subjects: Vec<diagnose::Subject>,
+        subjects: Vec<Subject>,
         cancel: &CancellationToken,
-    ) -> Result<Vec<diagnose::Explanation>, WaitError> {
+    ) -> Result<Vec<Diagnosis>, WaitError> {
         select! {
             biased;
             () = cancel.cancelled() => Err(WaitError::Cancelled),
-            explained = diagnose::explain(&self.cluster, subjects) => Ok(explained),
+            diagnoses = diagnose::diagnose(&self.cluster, subjects) => Ok(diagnoses),
         }
     }
 
-    fn say(&self, step: &str, vigil: &mut Vigil, judgement: &Judgement) {
-        for (object, assessment) in vigil.news(judgement) {
+    /// Deletes the pod by which an object is stuck; the next one is of its newest revision. If that is refused, the pod
+    /// stays what the object waits for.
+    async fn free(&self, step: &str, pod: &ObjectRef, uid: &str, object: &ObjectRef) {
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), ..Preconditions::default() };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        if let Ok(true) = self.cluster.delete(pod, &params).await {
+            self.events.send(Kind::ObjectChanged {
+                step: Some(step.to_owned()),
+                object: pod.clone(),
+                change: Change::Deleted,
+                why: Some(format!("{object} was stuck at this pod of an older revision")),
+            });
+        }
+    }
+
+    fn say(&self, step: &str, vigil: &mut Vigil, pulls: &mut Pulls, judgement: &Judgement) {
+        for News { object, assessment, trouble } in vigil.news(judgement) {
             self.events.send(Kind::ObjectStatus {
                 step: step.to_owned(),
                 object,
                 status: assessment.status,
                 message: assessment.message,
+                trouble,
             });
+        }
+        for pulls::News { object, image, took } in
+            pulls.observe(&judgement.pulls, |pull| judgement.has_trouble(pull))
+        {
+            let (step, took_ms) = (step.to_owned(), took.map(milliseconds));
+            self.events.send(Kind::ImagePull { step, object, image, took_ms });
         }
     }
 }

@@ -20,6 +20,7 @@ const PASSWORD: &str = "never-on-a-command-line";
 /// A fake helm of some version, and the folder that it writes to.
 struct Fake {
     folder: TempDir,
+    context: String,
     helm: Helm,
 }
 
@@ -35,9 +36,11 @@ impl Fake {
         );
         fs::write(&program, text).expect("written");
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("executable");
+        // Of helms on one release of one context only one works at a time, so each test has a context of its own.
+        let context = folder.path().file_name().expect("a name").to_string_lossy().into_owned();
         let target =
-            Target { kubeconfig: Some(PathBuf::from("/kube config")), context: Some("k3d-blog".to_owned()) };
-        Self { helm: Helm::at(program, &target), folder }
+            Target { kubeconfig: Some(PathBuf::from("/kube config")), context: Some(context.clone()) };
+        Self { helm: Helm::at(program, &target), context, folder }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -90,8 +93,9 @@ async fn everything_is_said_by_flags_and_values_go_by_file() {
     fake.upgrade(&a_minute()).await.expect("the fake succeeds");
     let arguments = fake.read("arguments");
     let values = arguments.lines().find(|line| line.contains("bootstrap-values-")).expect("a values file");
+    let cluster = ["--kubeconfig", "/kube config", "--kube-context", &fake.context, "upgrade"];
     let expected = [
-        ["--kubeconfig", "/kube config", "--kube-context", "k3d-blog", "upgrade"].as_slice(),
+        cluster.as_slice(),
         &[
             "--namespace",
             "monitoring",
@@ -147,6 +151,10 @@ async fn an_old_helm_is_refused_before_it_does_anything() {
 async fn a_failure_is_told_in_helm_s_own_words() {
     for (words, exit) in [
         ("INSTALLATION FAILED: chart not found", Exit::Doomed),
+        (
+            "Kubernetes cluster unreachable: Get \"https://127.0.0.1:1/version\": dial tcp 127.0.0.1:1: connect: connection refused",
+            Exit::Unexpected,
+        ),
         ("UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress", Exit::Refused),
         (
             "UPGRADE FAILED: conflict occurred while applying object n/x apps/v1, Kind=Deployment: …",
@@ -162,7 +170,8 @@ async fn a_failure_is_told_in_helm_s_own_words() {
     }
 }
 
-const WAITS_FOR_SIGINT: &str = "trap 'kill $!; echo SIGINT > $DIR/ended; echo Error: context canceled >&2; exit 1' INT\n\
+/// Its `sleep` may be gone before the trap ends it: a child that has not got to ignoring SIGINT yet dies of the group's own.
+const WAITS_FOR_SIGINT: &str = "trap 'kill $! 2> /dev/null; echo SIGINT > $DIR/ended; echo Error: context canceled >&2; exit 1' INT\n\
      sleep 60 & echo > $DIR/started; wait $!";
 
 #[tokio::test]
@@ -181,9 +190,16 @@ async fn a_cancelled_helm_gets_sigint_and_is_waited_for() {
 
 #[tokio::test]
 async fn a_deadline_ends_helm_the_same_way() {
-    let fake = Fake::new("v4.3.1", WAITS_FOR_SIGINT.replace("echo > $DIR/started;", "").as_str());
-    let error = fake.upgrade(&Until::after(Duration::from_secs(1))).await.expect_err("out of time");
-    assert_eq!(error.exit(), Exit::Timeout);
+    let fake = Fake::new("v4.3.1", WAITS_FOR_SIGINT);
+    let started = pipe(fake.path("started"));
+    let until = a_minute();
+    let (result, ()) = tokio::join!(fake.upgrade(&until), async {
+        started.await;
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_mins(1)).await;
+        tokio::time::resume();
+    });
+    assert_eq!(result.expect_err("out of time").exit(), Exit::Timeout);
     assert_eq!(fake.read("ended"), "SIGINT\n");
 }
 

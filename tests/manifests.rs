@@ -1,7 +1,7 @@
-//! The embedded stack as a whole: nothing floats, nothing lies about unused.
+//! The embedded stack and the example, each as a whole: nothing floats, nothing lies about unused.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bootstrap::manifest;
 use bootstrap::plan::{Plan, Selection};
@@ -10,6 +10,14 @@ use serde_json::Value;
 
 fn stack() -> Stack {
     Stack::embedded().expect("the embedded stack is valid")
+}
+
+fn example() -> Stack {
+    Stack::load(&example_folder()).expect("the example is valid")
+}
+
+fn example_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/severed-blog")
 }
 
 /// Every string or `{registry, repository, tag}` under a key `image`, as a reference.
@@ -49,8 +57,25 @@ fn every_image_and_chart_is_pinned() {
         semver::Version::parse(&release.spec.version).expect("a chart has one exact version");
     }
     assert!(found.len() >= 7, "{found:?}");
+    assert_pinned(&found);
+}
+
+#[test]
+fn every_image_of_the_example_is_pinned() {
+    let plan = Plan::new(&example(), &Selection::default()).expect("a plan");
+    let mut found = Vec::new();
+    for manifest in plan.manifests() {
+        images(&manifest.object.data, &mut found);
+    }
+    let load = std::fs::read_to_string(example_folder().join("load.yaml")).expect("readable");
+    images(&bootstrap::yaml::document("load.yaml", &load).expect("YAML"), &mut found);
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert_pinned(&found);
+}
+
+fn assert_pinned(found: &[String]) {
     for image in found {
-        let (name, tag) = image.rsplit_once(':').unwrap_or((&image, ""));
+        let (name, tag) = image.rsplit_once(':').unwrap_or((image, ""));
         assert!(name.contains('/') && name.contains('.'), "{image} names no registry");
         assert!(tag.chars().any(|c| c.is_ascii_digit()) && tag != "latest", "{image} is not pinned");
     }
@@ -58,17 +83,52 @@ fn every_image_and_chart_is_pinned() {
 
 #[test]
 fn every_file_is_used() {
-    let stack = stack();
+    let embedded: BTreeSet<_> = Files::all_embedded().iter().map(|(path, _)| (*path).to_owned()).collect();
+    assert_eq!(used(&stack()), embedded);
+
+    let entries = std::fs::read_dir(example_folder()).expect("a folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    let mut files: BTreeSet<_> = names.collect();
+    // For people, and applied by hand.
+    assert!(files.remove("README.md") && files.remove("load.yaml"), "{files:?}");
+    assert_eq!(used(&example()), files);
+}
+
+fn used(stack: &Stack) -> BTreeSet<String> {
     let mut used = BTreeSet::from(["stack.yaml".to_owned()]);
     for step in &stack.steps {
         used.extend(step.config_maps.iter().flat_map(|map| map.files.clone()));
         used.extend(step.release.iter().flat_map(|release| release.values.clone()));
-        used.extend(
-            manifest::of_step(&stack, step).expect("valid").into_iter().map(|manifest| manifest.file),
-        );
+        let manifests = manifest::of_step(stack, step).expect("valid").into_iter();
+        // What has no line is made of the files above.
+        used.extend(manifests.filter(|manifest| manifest.line.is_some()).map(|manifest| manifest.file));
     }
-    let embedded: BTreeSet<_> = Files::all_embedded().iter().map(|(path, _)| (*path).to_owned()).collect();
-    assert_eq!(used, embedded);
+    used
+}
+
+/// What the agent scrapes, the adapter serves and the autoscaler asks for are named alike in three places.
+#[test]
+fn the_example_is_what_the_stack_measures() {
+    let manifests = Plan::new(&example(), &Selection::default()).expect("a plan");
+    let named = |kind: &str| {
+        let found = manifests.manifests().find(|manifest| manifest.name.kind == kind);
+        found.unwrap_or_else(|| panic!("the example has no {kind}")).object.data.clone()
+    };
+    let (deployment, autoscaler) = (named("Deployment"), named("HorizontalPodAutoscaler"));
+    let template = &deployment["spec"]["template"];
+    assert_eq!(template["metadata"]["labels"]["app"], "severed-blog", "the agent keeps these pods");
+    assert_eq!(template["spec"]["containers"][1]["ports"][0]["containerPort"], 9113, "and this port");
+    assert!(deployment["spec"]["replicas"].is_null(), "the number of replicas is the autoscaler's");
+
+    let metric = &autoscaler["spec"]["metrics"][0]["pods"]["metric"]["name"];
+    assert_eq!(metric, "nginx_http_requests_per_second");
+    let read = |path: &str| -> Value {
+        let text = Files::embedded().read(path).expect("embedded");
+        bootstrap::yaml::document(path, &text).expect("values are YAML")
+    };
+    let rules = read("prometheus-adapter/values.yaml")["rules"]["custom"].clone();
+    let served: Vec<_> = rules.as_array().expect("rules").iter().map(|rule| &rule["name"]["as"]).collect();
+    assert_eq!(served, ["${1}_per_second", "nginx_http_requests_total"]);
 }
 
 #[test]
@@ -113,6 +173,59 @@ fn only_helm_starts_processes_and_only_main_prints_or_exits() {
         may("kube::Client", &["cluster"]);
         if room.starts_with("report") || ["plan.rs", "status.rs", "fields.rs"].contains(&room.as_str()) {
             assert!(!text.contains("crate::cluster"), "{room} speaks of the cluster");
+        }
+    }
+}
+
+/// The dashboards, by file.
+fn dashboards() -> Vec<(&'static str, Value)> {
+    let all = Files::all_embedded().iter().filter(|(path, _)| path.starts_with("grafana/dashboards/"));
+    all.map(|(path, text)| (*path, serde_json::from_str(text).expect("a dashboard is JSON"))).collect()
+}
+
+#[test]
+fn dashboards_have_uids_of_their_own_and_name_data_sources_that_are_provisioned() {
+    let sources = Files::embedded().read("grafana/datasources.yaml").expect("there");
+    let sources: Value = bootstrap::yaml::document("datasources.yaml", &sources).expect("YAML");
+    let provisioned: BTreeSet<_> = sources["datasources"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|source| source["uid"].as_str())
+        .collect();
+    let mut uids = BTreeSet::new();
+    for (path, dashboard) in dashboards() {
+        assert!(
+            uids.insert(dashboard["uid"].as_str().expect("a uid").to_owned()),
+            "{path} has another's uid"
+        );
+        for panel in dashboard["panels"].as_array().expect("panels") {
+            for target in panel["targets"].as_array().expect("targets") {
+                let uid = target["datasource"]["uid"].as_str();
+                assert!(
+                    uid.is_some() && provisioned.contains(&uid),
+                    "{path}: {} asks {uid:?}",
+                    panel["title"]
+                );
+            }
+        }
+    }
+    assert_eq!(uids.len(), 2);
+}
+
+#[test]
+fn every_rate_of_a_dashboard_follows_the_interval_and_every_value_has_a_unit() {
+    for (path, dashboard) in dashboards() {
+        for panel in dashboard["panels"].as_array().expect("panels") {
+            let title = &panel["title"];
+            let unit = panel["fieldConfig"]["defaults"]["unit"].as_str();
+            assert!(panel["type"] == "logs" || unit.is_some(), "{path}: {title} has no unit");
+            for target in panel["targets"].as_array().expect("targets") {
+                let expression = target["expr"].as_str().expect("an expression");
+                let rates = expression.matches("rate(").count();
+                let follow = expression.matches("[$__rate_interval]").count();
+                assert_eq!(rates, follow, "{path}: {title}: {expression}");
+            }
         }
     }
 }

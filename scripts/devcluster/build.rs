@@ -2,6 +2,7 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=go");
+    println!("cargo::rerun-if-changed=agent");
     println!("cargo::rerun-if-changed=standin");
     println!("cargo::rerun-if-changed=tests/hello");
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Cluster, RequestError, Verb, request};
+use super::{Cluster, RequestError, Verb, patience};
 use crate::object::{self, Object};
 
 /// What kind of cluster it is, its version and its size.
@@ -16,6 +16,14 @@ pub struct Identity {
     pub version: String,
     /// How many nodes it has; `None` without the right to list them.
     pub nodes: Option<usize>,
+}
+
+impl Identity {
+    /// Tells whether it is a cluster on this machine, for development.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        ["k3d", "kind", "minikube", "devcluster"].contains(&self.distribution)
+    }
 }
 
 impl fmt::Display for Identity {
@@ -38,7 +46,7 @@ impl Cluster {
     /// The server's refusal, or no answer in time.
     pub async fn version(&self) -> Result<String, RequestError> {
         let info =
-            request::first(Verb::Get, &"the server's version", self.client.apiserver_version()).await?;
+            patience::first(Verb::Get, &"the server's version", self.client.apiserver_version()).await?;
         Ok(info.git_version)
     }
 

@@ -1,29 +1,17 @@
-//! How a request is made: a deadline on each try, a few tries where the server asks for patience, and one error that names
-//! the object.
+//! The one error of all requests: what was asked for, by the object that it was for, and what came of it.
 
 use std::fmt;
-use std::future::Future;
 use std::time::Duration;
 
+use kube::client::UpgradeConnectionError;
 use kube::core::Status;
-use kube::runtime::watcher;
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::{Error, Exit};
 use crate::object::Object;
 
-/// How long one try may take.
-const TRY_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// How long the first request of a run may take: a user waits for it, and the answer may be a typing error in the context.
-const FIRST_TIMEOUT: Duration = Duration::from_secs(4);
-
-/// How long a request may take with all its tries.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The pause before the second try; each further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// What the server says, with code 500, when it cannot ask somebody else who may not be there yet:
+/// `Internal error occurred: failed calling webhook "x.test.internal": failed to call webhook: Post "https://…": …`
+const WEBHOOK_IS_AWAY: &str = "failed calling webhook";
 
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +32,8 @@ pub enum Verb {
     Delete,
     /// Asks what the server serves.
     Discover,
+    /// Opens a connection to a pod.
+    Forward,
 }
 
 impl fmt::Display for Verb {
@@ -57,6 +47,7 @@ impl fmt::Display for Verb {
             Self::Update => "update",
             Self::Delete => "delete",
             Self::Discover => "discover",
+            Self::Forward => "reach",
         })
     }
 }
@@ -85,6 +76,8 @@ enum Cause {
     Unwatchable,
     #[error("{}", innermost(.0))]
     Client(kube::Error),
+    #[error("{last}; asked {} in {} s", times(*.tries), .took.as_secs())]
+    Persistent { last: Box<Cause>, tries: u32, took: Duration, out_of_time: bool },
 }
 
 impl RequestError {
@@ -96,30 +89,51 @@ impl RequestError {
         }
     }
 
-    fn new(verb: Verb, subject: &impl fmt::Display, error: kube::Error) -> Self {
+    pub(super) fn no_answer(verb: Verb, subject: &impl fmt::Display, limit: Duration) -> Self {
+        Self { verb, subject: subject.to_string(), cause: Cause::NoAnswer(limit) }
+    }
+
+    pub(super) fn unwatchable(subject: &impl fmt::Display) -> Self {
+        Self { verb: Verb::Watch, subject: subject.to_string(), cause: Cause::Unwatchable }
+    }
+
+    pub(super) fn refused(verb: Verb, subject: &impl fmt::Display, status: Box<Status>) -> Self {
+        Self { verb, subject: subject.to_string(), cause: Cause::Refused(status) }
+    }
+
+    /// Says how often and for how long it was asked in vain, and whether it was the run's time that was over then.
+    pub(super) fn after(mut self, tries: u32, took: Duration, out_of_time: bool) -> Self {
+        if tries > 1 || out_of_time {
+            self.cause = Cause::Persistent { last: Box::new(self.cause), tries, took, out_of_time };
+        }
+        self
+    }
+
+    pub(super) fn new(verb: Verb, subject: &impl fmt::Display, error: kube::Error) -> Self {
         let cause = match error {
             kube::Error::Api(status) => Cause::Refused(status),
+            kube::Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(code)) => {
+                let reason = code.canonical_reason().unwrap_or_default();
+                let message = format!("the server answered {code}");
+                Cause::Refused(Box::new(Status::failure(&message, reason).with_code(code.as_u16())))
+            }
             other => Cause::Client(other),
         };
         Self { verb, subject: subject.to_string(), cause }
     }
 
-    /// That of a watch, which kube wraps in errors of its own.
-    pub(super) fn of_watch(subject: &str, error: watcher::Error) -> Self {
-        let cause = match error {
-            watcher::Error::InitialListFailed(error)
-            | watcher::Error::WatchStartFailed(error)
-            | watcher::Error::WatchFailed(error) => return Self::new(Verb::Watch, &subject, error),
-            watcher::Error::WatchError(status) => Cause::Refused(status),
-            watcher::Error::NoResourceVersion => Cause::Unwatchable,
-        };
-        Self { verb: Verb::Watch, subject: subject.to_owned(), cause }
+    /// What the last try came to.
+    fn root(&self) -> &Cause {
+        match &self.cause {
+            Cause::Persistent { last, .. } => last,
+            cause => cause,
+        }
     }
 
     /// The server's refusal, if it answered at all.
     #[must_use]
     pub fn status(&self) -> Option<&Status> {
-        match &self.cause {
+        match self.root() {
             Cause::Refused(status) => Some(status),
             _ => None,
         }
@@ -167,30 +181,77 @@ impl RequestError {
     /// Tells whether the server was not reached, did not answer in time, or was too busy.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        match &self.cause {
-            Cause::NoAnswer(_) | Cause::Client(_) => true,
-            Cause::Refused(status) => is_busy(status.code),
-            Cause::Unnamed | Cause::Unwatchable => false,
+        match self.root() {
+            Cause::Refused(status) => is_busy(status),
+            cause => cause.is_silence(),
+        }
+    }
+
+    /// Tells whether the server was not reached, or did not answer in time.
+    pub(super) fn is_silence(&self) -> bool {
+        self.root().is_silence()
+    }
+
+    /// How long the server asks to be left alone.
+    pub(super) fn retry_after(&self) -> Duration {
+        let details = self.status().and_then(|status| status.details.as_ref());
+        details.map_or(Duration::ZERO, |details| Duration::from_secs(details.retry_after_seconds.into()))
+    }
+
+    /// Tells whether the same request may be answered otherwise in a moment. A create whose answer was lost may have
+    /// happened: asking again then fails with "already exists", which callers understand. So every verb may be tried again.
+    pub(super) fn may_pass(&self) -> bool {
+        match self.root() {
+            Cause::Refused(status) => is_busy(status),
+            Cause::Client(
+                kube::Error::Service(_) | kube::Error::HyperError(_) | kube::Error::ReadEvents(_),
+            )
+            | Cause::NoAnswer(_) => true,
+            _ => false,
         }
     }
 
     /// Tells whether asking again can only bring the same answer: no such kind, or no right to it.
     #[must_use]
     pub fn is_final(&self) -> bool {
-        match &self.cause {
+        match self.root() {
             // 410 says that the watch has to begin anew; the others ask for patience.
             Cause::Refused(status) => {
                 (400..500).contains(&status.code) && !matches!(status.code, 408..=410 | 429)
             }
             Cause::Unnamed | Cause::Unwatchable => true,
-            Cause::NoAnswer(_) | Cause::Client(_) => false,
+            Cause::NoAnswer(_) | Cause::Client(_) | Cause::Persistent { .. } => false,
         }
     }
 
-    /// Makes it the error of a run that has begun: a refusal is final, silence is unexpected.
+    /// What the caller has no right to do, such as `list pods -n monitoring`; `None` when that is not the reason.
+    #[must_use]
+    pub fn forbidden(&self) -> Option<String> {
+        (self.code() == Some(403)).then(|| match self.verb {
+            Verb::Forward => format!("create pods/portforward, to reach {}", self.subject),
+            verb => format!("{verb} {}", self.subject),
+        })
+    }
+
+    /// Why, in one line.
+    pub(super) fn cause(&self) -> String {
+        self.cause.to_string()
+    }
+
+    /// The message and its cause in one line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        format!("{self}: {}", self.cause)
+    }
+
+    /// Makes it the error of a run that has begun: a refusal is final, silence is unexpected, unless the run's time was over.
     #[must_use]
     pub fn into_error(self) -> Error {
-        let exit = if self.is_unreachable() { Exit::Unexpected } else { Exit::Doomed };
+        let exit = match &self.cause {
+            Cause::Persistent { out_of_time: true, .. } => Exit::Timeout,
+            _ if self.is_unreachable() => Exit::Unexpected,
+            _ => Exit::Doomed,
+        };
         Error::new(exit, self.to_string()).because(self.cause)
     }
 
@@ -211,89 +272,44 @@ impl RequestError {
     }
 }
 
-/// Makes the first request of a run.
-pub(super) async fn first<T>(
-    verb: Verb,
-    subject: &impl fmt::Display,
-    request: impl Future<Output = kube::Result<T>>,
-) -> Result<T, RequestError> {
-    within(FIRST_TIMEOUT, verb, subject, request).await
-}
-
-/// Makes a request once, within the time of one try.
-pub(super) async fn once<T>(
-    verb: Verb,
-    subject: &impl fmt::Display,
-    request: impl Future<Output = kube::Result<T>>,
-) -> Result<T, RequestError> {
-    within(TRY_TIMEOUT, verb, subject, request).await
-}
-
-async fn within<T>(
-    limit: Duration,
-    verb: Verb,
-    subject: &impl fmt::Display,
-    request: impl Future<Output = kube::Result<T>>,
-) -> Result<T, RequestError> {
-    match timeout(limit, request).await {
-        Ok(result) => result.map_err(|error| RequestError::new(verb, subject, error)),
-        Err(_) => Err(RequestError { verb, subject: subject.to_string(), cause: Cause::NoAnswer(limit) }),
+impl Cause {
+    fn is_silence(&self) -> bool {
+        matches!(self, Self::NoAnswer(_) | Self::Client(_))
     }
 }
 
-/// Makes a request, and again while the server is busy or starting, until the request's time is over.
-pub(super) async fn with_retries<T, F>(
-    slots: &Semaphore,
-    verb: Verb,
-    subject: &impl fmt::Display,
-    mut request: impl FnMut() -> F,
-) -> Result<T, RequestError>
-where
-    F: Future<Output = kube::Result<T>>,
-{
-    let end = Instant::now() + REQUEST_TIMEOUT;
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let slot = slots.acquire().await;
-        // Kube's futures are large, and would be held by all that wait for them.
-        let error = match once(verb, subject, Box::pin(request())).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error,
-        };
-        drop(slot);
-        let asked = error
-            .status()
-            .and_then(|status| status.details.as_ref())
-            .map_or(Duration::ZERO, |details| Duration::from_secs(details.retry_after_seconds.into()));
-        let pause_now = pause.max(asked);
-        if !worth_retrying(&error) || Instant::now() + pause_now > end {
-            return Err(error);
-        }
-        sleep(pause_now).await;
-        pause *= 2;
-    }
+fn times(count: u32) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
-/// A create whose answer was lost may have happened: asking again would then fail with "already exists", which callers
-/// understand. So every verb may be tried again.
-fn worth_retrying(error: &RequestError) -> bool {
-    match &error.cause {
-        Cause::Refused(status) => is_busy(status.code),
-        Cause::Client(kube::Error::Service(_) | kube::Error::HyperError(_)) => true,
-        Cause::NoAnswer(_) | Cause::Client(_) | Cause::Unnamed | Cause::Unwatchable => false,
+/// Tells whether a refusal is of this moment only.
+fn is_busy(status: &Status) -> bool {
+    match status.code {
+        429 | 502 | 503 | 504 => true,
+        500 => status.message.contains(WEBHOOK_IS_AWAY),
+        _ => false,
     }
-}
-
-fn is_busy(code: u16) -> bool {
-    matches!(code, 429 | 502 | 503 | 504)
 }
 
 fn said(status: &Status) -> String {
-    if status.message.is_empty() {
+    let message = &status.message;
+    let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
+    if message.is_empty() {
         format!("the server answered {} {}", status.code, status.reason)
+    } else if status.reason == "Invalid" && !causes.is_empty() {
+        let head = message.split(" is invalid: ").next().unwrap_or_default();
+        let fields = causes.iter().map(|cause| format!("{}: {}", cause.field, fault(&cause.message)));
+        format!("{head} is invalid: {}", fields.collect::<Vec<_>>().join("; "))
     } else {
-        // The server repeats the whole value there, sometimes kilobytes of it.
-        status.message.split(": Invalid value:").next().unwrap_or_default().to_owned()
+        message.split(": Invalid value:").next().unwrap_or_default().to_owned()
+    }
+}
+
+/// What is wrong with a field. The server repeats its whole value before that, sometimes kilobytes of it.
+fn fault(cause: &str) -> &str {
+    match cause.strip_prefix("Invalid value: ") {
+        Some(value) => value.rsplit_once(": ").map_or("invalid value", |(_, fault)| fault),
+        None => cause,
     }
 }
 
@@ -304,4 +320,32 @@ fn innermost(error: &kube::Error) -> String {
         inner = next;
     }
     inner.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Recorded from Kubernetes 1.37.
+    #[test]
+    fn each_invalid_field_is_named_with_its_fault_and_without_its_value() {
+        let causes = json!([
+            {"reason": "FieldValueRequired", "message": "Required value", "field": "spec.ports[0].name"},
+            {"reason": "FieldValueInvalid", "field": "spec.ports[0].port",
+             "message": "Invalid value: 99999: must be between 1 and 65535, inclusive"},
+            {"reason": "FieldValueInvalid", "field": "spec.template.metadata.labels",
+             "message": "Invalid value: {\"app\":\"y\"}: `selector` does not match template `labels`"},
+        ]);
+        let message = "Service \"s\" is invalid: [spec.ports[0].name: Required value, spec.ports[0].port: Invalid value: 99999: …]";
+        let status = json!({
+            "status": "Failure", "code": 422, "reason": "Invalid", "message": message, "details": {"causes": causes},
+        });
+        assert_eq!(
+            said(&serde_json::from_value(status).expect("a status")),
+            "Service \"s\" is invalid: spec.ports[0].name: Required value; spec.ports[0].port: must be between 1 and 65535, \
+             inclusive; spec.template.metadata.labels: `selector` does not match template `labels`"
+        );
+    }
 }

@@ -6,14 +6,17 @@ use crate::cli::{Common, Down};
 use crate::cluster::Cluster;
 use crate::commands::{session, stack, target};
 use crate::delete;
+use crate::engine::Summary;
 use crate::error::{Error, Exit};
 use crate::event::{Events, Kind};
 use crate::preflight;
 use crate::report::Printer;
 
 pub(super) async fn run(common: &Common, options: &Down, printer: &Printer) -> Exit {
-    session::conduct(common, printer, async |events, cancel| down(common, options, &events, &cancel).await)
-        .await
+    session::conduct(common, printer, None, async |events, cancel| {
+        down(common, options, &events, &cancel).await
+    })
+    .await
 }
 
 async fn down(
@@ -21,7 +24,7 @@ async fn down(
     options: &Down,
     events: &Events,
     cancel: &CancellationToken,
-) -> Result<Vec<String>, Error> {
+) -> Result<Summary, Error> {
     let stack = stack(common)?;
     let cluster = Cluster::connect(&target(common)).await?;
     let identity = preflight::reach(&cluster).await?;
@@ -39,5 +42,5 @@ async fn down(
         dry_run: options.dry_run,
     };
     let result = delete::down(&cluster, &stack.name, &stack.namespace, &options, events, cancel).await;
-    result.map(|()| Vec::new()).map_err(|error| error.in_context(cluster.context()))
+    result.map(|()| Summary::default()).map_err(|error| error.in_context(cluster.context()))
 }

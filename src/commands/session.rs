@@ -1,33 +1,47 @@
 //! A command that changes the cluster: its events go to a reporter, its signals to a token, its end to an exit code.
 
+use std::path::Path;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Common;
 use crate::commands::options;
+use crate::engine::Summary;
 use crate::error::{Error, Exit};
 use crate::event::{Events, Kind, milliseconds};
-use crate::report::{self, Printer};
+use crate::report::{self, GitHub, Junit, Printer, ReportFile, Reporter};
 
 /// Runs `work`, which gets the seam for its events and the token that a signal cancels, while a reporter shows the events;
-/// it returns what the user may want to know at the end, a line each.
+/// it returns what the user may want to know at the end. With `junit`, a report is written there in any case, or nothing
+/// is done at all.
 /// The first Ctrl-C or SIGTERM asks for a clean end, the second ends at once.
 pub(super) async fn conduct(
     common: &Common,
     printer: &Printer,
-    work: impl AsyncFnOnce(Events, CancellationToken) -> Result<Vec<String>, Error>,
+    junit: Option<&Path>,
+    work: impl AsyncFnOnce(Events, CancellationToken) -> Result<Summary, Error>,
 ) -> Exit {
     let (events, receiver) = Events::channel();
-    let reporter = tokio::spawn(report::run(receiver, printer.clone(), options(common)));
+    let mut others: Vec<Box<dyn Reporter>> = Vec::new();
+    let opened = junit.map(ReportFile::create).transpose().map(|file| {
+        others.extend(file.map(|file| Box::new(Junit::new(file, printer.clone())) as Box<dyn Reporter>));
+    });
+    let github = GitHub::from_env(printer, common.stack.as_deref());
+    others.extend(github.map(|github| Box::new(github) as Box<dyn Reporter>));
+    let reporter = tokio::spawn(report::run(receiver, printer.clone(), options(common), others));
     let cancel = CancellationToken::new();
-    let work = work(events.clone(), cancel.clone());
+    let work = async {
+        opened?;
+        work(events.clone(), cancel.clone()).await
+    };
     let result = tokio::select! {
         result = work => result,
         error = second_signal(&events, &cancel) => Err(error),
     };
-    let (exit, notes, error) = match result {
-        Ok(notes) => (Exit::Success, notes, None),
-        Err(error) => (error.exit(), Vec::new(), Some(error)),
+    let (exit, summary, error) = match result {
+        Ok(summary) => (Exit::Success, summary, None),
+        Err(error) => (error.exit(), Summary::default(), Some(error)),
     };
     events.send(Kind::RunFinished {
         exit_code: exit.code(),
@@ -36,7 +50,8 @@ pub(super) async fn conduct(
         hint: error.as_ref().and_then(Error::hint_text).map(str::to_owned),
         tally: events.tally(),
         took_ms: milliseconds(events.elapsed()),
-        notes,
+        notes: summary.notes,
+        longest: summary.longest,
     });
     // The reporter ends when the last sender is gone.
     drop(events);

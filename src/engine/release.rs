@@ -7,9 +7,10 @@ use tokio::time::Instant;
 
 use crate::apply;
 use crate::cluster::RequestError;
+use crate::diagnose;
 use crate::engine::run::Run;
 use crate::engine::step::{Done, StepError};
-use crate::error::Error;
+use crate::error::{Error, Exit};
 use crate::event::{Change, Kind, ReleaseAction};
 use crate::fields;
 use crate::helm::{self, Chart, Decision, Record, Release, Repair, Seen, Until, Upgrade, Work};
@@ -17,6 +18,9 @@ use crate::inventory::{Inventory, ReleaseEntry};
 use crate::live::Live;
 use crate::plan::{PlannedRelease, PlannedStep};
 use crate::wait::Awaited;
+
+/// How often helm is started for a release when the API server goes away under it.
+const TRIES: usize = 4;
 
 /// A release as the stack wants it, and what that means for the one that is there.
 pub(super) struct Judged {
@@ -60,7 +64,7 @@ pub(super) async fn carry_out(
         Decision::Nothing => {
             (Change::Unchanged, run.records.iter().find(|record| record.release == release).cloned())
         }
-        Decision::Run(work) => (work.change, run_helm(run, step, planned, judged, work, deadline).await?),
+        Decision::Run(work) => (work.change, finish(run, step, planned, judged, work, deadline).await?),
     };
     done.tally.count(change);
     run.events.send(Kind::ReleaseChanged {
@@ -81,7 +85,48 @@ pub(super) async fn carry_out(
         let seen = live.get(&object).cloned();
         done.awaited.push(Awaited { object, seen });
     }
+    run.circumstances.promised.release_is_done();
     Ok(())
+}
+
+/// Runs helm, and again when the API server went away under it: what that has left is judged anew.
+async fn finish(
+    run: &Run,
+    step: &PlannedStep,
+    planned: &PlannedRelease,
+    judged: &Judged,
+    work: &Work,
+    deadline: Instant,
+) -> Result<Option<Record>, StepError> {
+    let mut work = work.clone();
+    for _ in 1..TRIES {
+        match run_helm(run, step, planned, judged, &work, deadline).await {
+            Err(StepError::Failed(error, _))
+                if error.exit() == Exit::Unexpected && !run.stop.is_cancelled() => {}
+            ended => return ended,
+        }
+        // Answered only when the server is back.
+        let release = planned.release();
+        let records = helm::records(&run.cluster, &release.namespace, &[release.name.as_str()]).await?;
+        let mut live = Live::default();
+        live.read(&run.cluster, records.iter().flat_map(Record::objects))
+            .await
+            .map_err(RequestError::into_error)?;
+        let inventory = run.inventory.lock().await.clone();
+        let decision = helm::decide(&Seen {
+            release: &release,
+            digest: &judged.digest,
+            remembered: inventory.release(&release.name, &release.namespace),
+            record: records.first(),
+            live: &live,
+            now: Timestamp::now(),
+        })?;
+        match decision {
+            Decision::Run(left) => work = left,
+            Decision::Nothing => return Ok(records.into_iter().next()),
+        }
+    }
+    run_helm(run, step, planned, judged, &work, deadline).await
 }
 
 async fn run_helm(
@@ -91,7 +136,7 @@ async fn run_helm(
     judged: &Judged,
     work: &Work,
     deadline: Instant,
-) -> Result<Option<Record>, Error> {
+) -> Result<Option<Record>, StepError> {
     let release = planned.release();
     for drift in &work.drift {
         run.events.send(Kind::DriftReverted {
@@ -123,7 +168,16 @@ async fn run_helm(
         None => {}
     }
     let upgrade = Upgrade { chart: &judged.chart, values: &planned.values, force_conflicts };
-    helm.upgrade(&release, &upgrade, &until).await?;
+    if let Err(error) = helm.upgrade(&release, &upgrade, &until).await {
+        return Err(match error.exit() {
+            Exit::Doomed => {
+                let words = error.causes().join("\n");
+                let hooks = diagnose::failed_hooks(&run.cluster, &release.namespace, &words).await;
+                StepError::Failed(error, hooks)
+            }
+            _ => error.into(),
+        });
+    }
     let mut records = helm::records(&run.cluster, &release.namespace, &[release.name.as_str()]).await?;
     let record = records.pop();
     let made = record.as_ref().map(|record| (judged.digest.clone(), record.revision));

@@ -1,6 +1,7 @@
 //! What all steps of a run share, and how it is prepared: everything is read and judged before the first change.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::future::try_join_all;
 use tokio::sync::Mutex;
@@ -18,6 +19,7 @@ use crate::inventory::Inventory;
 use crate::live::Live;
 use crate::object::{self, Object, ObjectRef};
 use crate::plan::Plan;
+use crate::verdict::{Circumstances, Promised};
 use crate::wait::Waiter;
 use crate::{preflight, secret, storage};
 
@@ -26,6 +28,7 @@ pub(super) struct Run {
     pub(super) cluster: Cluster,
     pub(super) events: Events,
     pub(super) waiter: Waiter,
+    pub(super) circumstances: Arc<Circumstances>,
     pub(super) inventory: Mutex<Inventory>,
     /// The cluster as it was before the first change.
     pub(super) live: Live,
@@ -112,10 +115,18 @@ impl Run {
             all_judged.insert(planned.release(), judged);
         }
 
-        let waiter = Waiter::new(cluster.clone(), events.clone());
-        let namespace = namespace_object(&plan);
+        let promised = Promised::by(&plan);
+        let circumstances = Arc::new(Circumstances { promised, is_local: options.is_local });
+        let waiter = Waiter::new(cluster.clone(), events.clone(), Arc::clone(&circumstances));
+        let written = plan.manifests().find(|manifest| manifest.name == namespace_ref(&plan.namespace));
+        let bare = apply::bare_namespace(&plan.namespace);
+        let namespace = written.map_or(&bare, |manifest| &manifest.object);
         let namespace_change =
-            apply::ensure_namespace(cluster, &waiter, &namespace, &plan.stack, deadline, cancel).await?;
+            apply::ensure_namespace(cluster, &waiter, namespace, &plan.stack, deadline, cancel)
+                .await
+                .map_err(|error| {
+                    written.iter().fold(error, |error, manifest| error.written_in(&manifest.place()))
+                })?;
         announce(&mut inventory, &plan);
         inventory.save(cluster).await.map_err(RequestError::into_error)?;
         let revisions = plan.secrets.iter().filter_map(|name| {
@@ -126,6 +137,7 @@ impl Run {
             cluster: cluster.clone(),
             events: events.clone(),
             waiter,
+            circumstances,
             revisions: Mutex::new(revisions.collect()),
             inventory: Mutex::new(inventory),
             live,
@@ -190,13 +202,6 @@ fn choose_storage(
         events.send(Kind::StorageClassChosen { class: choice.class, why: choice.why });
     }
     Ok(())
-}
-
-/// The stack's namespace as the stack writes it, or a bare one.
-fn namespace_object(plan: &Plan) -> Object {
-    let name = namespace_ref(&plan.namespace);
-    let written = plan.manifests().find(|manifest| manifest.name == name);
-    written.map_or_else(|| apply::bare_namespace(&plan.namespace), |manifest| manifest.object.clone())
 }
 
 /// Writes down, before anything is made, what kinds of objects will be, where, and which claims hold data.

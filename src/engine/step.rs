@@ -7,11 +7,11 @@ use crate::apply::{self, Applied};
 use crate::engine::run::Run;
 use crate::engine::{release, since};
 use crate::error::{Error, Exit};
-use crate::event::{Change, Kind, Tally, Unready};
+use crate::event::{self, Change, Diagnosis, Kind, Tally};
 use crate::manifest::{self, Manifest};
 use crate::object::{self, ObjectRef};
 use crate::plan::PlannedStep;
-use crate::wait::{Awaited, WaitError};
+use crate::wait::{Awaited, Deadline, WaitError};
 
 /// What a step did.
 pub(super) struct Done {
@@ -25,7 +25,7 @@ pub(super) enum StepError {
     /// It was stopped before it could be judged.
     Cut,
     /// It failed, for some of them because these objects are not ready.
-    Failed(Error, Vec<Unready>),
+    Failed(Error, Vec<Diagnosis>),
 }
 
 impl From<Error> for StepError {
@@ -42,10 +42,25 @@ impl From<WaitError> for StepError {
         if matches!(error, WaitError::Cancelled) {
             return Self::Cut;
         }
-        let unready = error.unready().to_vec();
-        let failure = Error::new(error.exit(), error.to_string());
-        let hint = unready.first().map(|first| format!("kubectl describe {}", first.object));
-        Self::Failed(hint.into_iter().fold(failure, Error::hint), unready)
+        let mut unready = error.unready().to_vec();
+        event::sort_by_evidence(&mut unready);
+        let Some(first) = unready.first() else {
+            return Self::Failed(Error::new(error.exit(), error.to_string()), unready);
+        };
+        let names = match unready.len() {
+            1 => first.object.to_string(),
+            2 => format!("{} and 1 other", first.object),
+            all => format!("{} and {} others", first.object, all - 1),
+        };
+        let message = match error {
+            WaitError::TimedOut(_) => format!("timed out waiting for {names}"),
+            _ => format!("{names} cannot become ready"),
+        };
+        let failure = Error::new(error.exit(), message);
+        let failure = first.hint.iter().fold(failure, Error::hint);
+        let reason = first.reason();
+        let failure = if reason.is_empty() { failure } else { failure.because(reason) };
+        Self::Failed(failure, unready)
     }
 }
 
@@ -67,9 +82,18 @@ pub(super) async fn carry_out(run: &Run, step: PlannedStep) -> Result<Done, Step
     if let Some(planned) = &step.release {
         release::carry_out(run, &step, planned, deadline, &mut done).await?;
     }
-    run.waiter.until_current(&step.name, done.awaited.clone(), deadline, &run.stop).await?;
+    run.waiter.until_current(&step.name, done.awaited.clone(), until(run, deadline), &run.stop).await?;
     run.events.send(Kind::StepFinished { step: step.name, tally: done.tally, took_ms: since(began) });
     Ok(done)
+}
+
+/// Waits until objects of a step that was ready are still Current, or are so again.
+pub(super) async fn look_again(run: &Run, step: &str, awaited: &[Awaited]) -> Result<(), StepError> {
+    Ok(run.waiter.until_current(step, awaited.to_vec(), until(run, run.deadline), &run.stop).await?)
+}
+
+fn until(run: &Run, end: Instant) -> Deadline {
+    Deadline { end, last: run.deadline }
 }
 
 async fn ensure_secret(run: &Run, step: &PlannedStep, done: &mut Done) -> Result<(), Error> {
@@ -124,7 +148,7 @@ async fn apply_wave(
         return Err(error.into());
     }
     if !definitions.is_empty() {
-        run.waiter.until_current(step, definitions, deadline, &run.stop).await?;
+        run.waiter.until_current(step, definitions, until(run, deadline), &run.stop).await?;
     }
     Ok(())
 }
@@ -153,7 +177,8 @@ async fn apply_namespace(run: &Run, manifest: &Manifest, deadline: Instant) -> R
         run.namespace_change
     } else {
         apply::ensure_namespace(&run.cluster, &run.waiter, &manifest.object, &run.stack, deadline, &run.stop)
-            .await?
+            .await
+            .map_err(|error| error.written_in(&manifest.place()))?
     };
     let live = run.live.get(&manifest.name).filter(|_| change == Change::Unchanged).cloned();
     let live = match live {

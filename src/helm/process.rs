@@ -73,6 +73,19 @@ const REFUSALS: [&str; 3] = [
     "another operation (install/upgrade/rollback) is in progress",
 ];
 
+/// What helm says when the API server went away under it, in the words of Go's network code and of the server. The first was
+/// recorded from Helm 4.3.1.
+const LOST: [&str; 4] = [
+    // server-side apply failed for object ns/x /v1, Kind=ConfigMap: Patch "https://…": read tcp …: read: connection reset by peer
+    "connection reset by peer",
+    // Kubernetes cluster unreachable: Get "https://…/version": dial tcp 127.0.0.1:1: connect: connection refused
+    "connect: connection refused",
+    // … Patch "https://…": unexpected EOF
+    "EOF",
+    // the server is currently unable to handle the request: it starts or stops
+    "the server is currently unable to handle the request",
+];
+
 impl Ended {
     /// Makes it the error of a call that did not succeed.
     pub(super) fn into_error(self, message: &str, until: &Until) -> Error {
@@ -81,10 +94,17 @@ impl Ended {
             Some(exit) => exit,
             None if late => Exit::Timeout,
             None if REFUSALS.iter().any(|text| self.words.contains(text)) => Exit::Refused,
+            None if self.is_lost() => Exit::Unexpected,
             None => Exit::Doomed,
         };
         let error = Error::new(exit, message);
         if self.words.is_empty() { error } else { error.because(self.words) }
+    }
+
+    /// Tells whether it was the API server that went away; a chart repository that is not reached is another matter.
+    fn is_lost(&self) -> bool {
+        let says = |text: &str| self.words.contains(text);
+        !says("chart repository") && LOST.iter().any(|text| says(text))
     }
 }
 

@@ -29,7 +29,7 @@ impl Reporter for Json {
             self.printer.say(&format!("warning: events are lost: failed to write to stdout: {error}"));
         }
         if let Kind::RunFinished { error: Some(message), causes, hint, .. } = &event.kind {
-            self.printer.say(&phrases::error(message, causes, hint.as_deref(), self.printer.paint()));
+            self.printer.say(&phrases::error_text(message, causes, hint.as_deref(), self.printer.paint()));
         }
     }
 }

@@ -2,56 +2,19 @@
 //!
 //! The first line, which names the cluster, is held back until there is a second: a run that changes nothing is one line.
 
-use std::fmt::Write;
-
+use super::ledger::Ledger;
+use super::line::{Detail, Line, Mark, Weight};
 use super::paint::Paint;
-use super::phrases;
 use super::running::Activity;
-use crate::error::Exit;
-use crate::event::{Change, Event, Kind, ReleaseAction, Tally};
+use super::{closing, failure, phrases};
+use crate::event::{Change, Event, Kind, ReleaseAction};
 use crate::status::Status;
 
 /// The widest step name that others are aligned with.
 const WIDEST: usize = 24;
 
-/// How much a line matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Weight {
-    /// Nothing changed, or not yet.
-    Detail,
-    /// A change that a live display sums up.
-    Change,
-    /// Stays in sight.
-    Notable,
-    /// Said even to those who want quiet.
-    Always,
-}
-
-/// What kind of news a line is, at a glance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
-    /// News as any other.
-    None,
-    /// Something is done.
-    Good,
-    /// Something is to be looked at.
-    Attention,
-    /// Something went wrong.
-    Bad,
-}
-
-/// One line, and what belongs below it.
-#[derive(Clone, Debug)]
-pub(super) struct Line {
-    pub(super) weight: Weight,
-    pub(super) mark: Mark,
-    /// Milliseconds since the run began.
-    pub(super) at_ms: u64,
-    pub(super) step: Option<String>,
-    pub(super) text: String,
-    pub(super) took_ms: Option<u64>,
-    pub(super) details: Vec<String>,
-}
+/// A pull of so many milliseconds is told of.
+const SLOW_PULL: u64 = 2_000;
 
 /// Tells a run, and remembers what its last line needs.
 #[derive(Debug)]
@@ -64,10 +27,10 @@ pub(super) struct Narrator {
     whereabouts: Option<String>,
     namespace: String,
     column: usize,
-    releases_unchanged: u32,
-    done: Vec<String>,
-    left: Vec<String>,
+    ledger: Ledger,
     causes_told: Vec<String>,
+    /// The hint of the first object that failed, which is told at the end of the run, where people look.
+    first_hint: Option<String>,
 }
 
 impl Narrator {
@@ -80,10 +43,9 @@ impl Narrator {
             whereabouts: None,
             namespace: String::new(),
             column: 0,
-            releases_unchanged: 0,
-            done: Vec::new(),
-            left: Vec::new(),
+            ledger: Ledger::default(),
             causes_told: Vec::new(),
+            first_hint: None,
         }
     }
 
@@ -99,6 +61,7 @@ impl Narrator {
 
     /// What is to be told after this event.
     pub(super) fn lines(&mut self, event: &Event) -> Vec<Line> {
+        self.ledger.observe(event);
         let Some(line) = self.line(event) else { return Vec::new() };
         let line = Line { at_ms: event.elapsed_ms, ..line };
         if matches!(event.kind, Kind::RunStarted { .. } | Kind::StorageClassChosen { .. })
@@ -133,11 +96,13 @@ impl Narrator {
     }
 
     /// The error that ended the run, without the causes that have been told already.
-    pub(super) fn error(&self, event: &Event) -> Option<String> {
+    pub(super) fn error(&self, event: &Event) -> Option<Vec<Detail>> {
         let Kind::RunFinished { error: Some(message), causes, hint, .. } = &event.kind else { return None };
         let untold: Vec<String> =
             causes.iter().filter(|cause| !self.causes_told.contains(*cause)).cloned().collect();
-        Some(phrases::error(message, &untold, hint.as_deref(), self.paint))
+        let first = self.first_hint.as_deref().filter(|first| hint.as_deref() != Some(first));
+        let hints: Vec<&str> = hint.as_deref().into_iter().chain(first).collect();
+        Some(phrases::error(message, &untold, &hints, self.paint))
     }
 
     fn line(&mut self, event: &Event) -> Option<Line> {
@@ -183,40 +148,30 @@ impl Narrator {
             }
             Kind::ReleaseChanged { step, release, change, revision, .. } => {
                 let unchanged = *change == Change::Unchanged;
-                self.releases_unchanged += u32::from(unchanged);
                 let revision = revision.map(|revision| format!(", revision {revision}"));
                 let text = phrases::release_changed(*change, release, step.as_deref());
                 Line::maybe_of(step.as_deref(), text + revision.as_deref().unwrap_or(""))
                     .weighing(if unchanged { Weight::Detail } else { Weight::Change })
             }
-            Kind::ObjectStatus { step, object, status, message } => {
+            Kind::ObjectStatus { step, object, status, message, trouble } => {
                 let said = phrases::status(*status, message);
                 let line = Line::of(step, format!("{}: {said}", phrases::short(object, &self.namespace)));
-                if *status == Status::Failed {
+                if *status == Status::Failed || *trouble {
                     line.weighing(Weight::Change).marked(Mark::Attention)
                 } else {
                     line.weighing(Weight::Detail)
                 }
             }
             Kind::StepFinished { step, tally, took_ms } => {
-                self.done.push(step.clone());
                 let weight = if tally.changed() { Weight::Notable } else { Weight::Detail };
                 let line = Line::of(step, phrases::tally(*tally)).weighing(weight).marked(Mark::Good);
                 Line { took_ms: Some(*took_ms), ..line }
             }
-            Kind::StepFailed { step, message, causes, unready } => {
-                self.causes_told.extend(causes.iter().cloned());
-                let mut details: Vec<String> =
-                    causes.iter().map(|cause| format!("caused by: {cause}")).collect();
-                details.extend(phrases::unready(unready, self.paint));
-                let text = format!("{} {message}", self.paint.bad("failed:"));
-                let line = Line::of(step, text).weighing(Weight::Always).marked(Mark::Bad);
-                Line { details, ..line }
+            Kind::ImagePull { step, image, took_ms, .. } => pull(step, image, *took_ms),
+            Kind::StepFailed { step, message, causes, took_ms } => {
+                self.failure(step, message, causes, *took_ms)
             }
-            Kind::StepsLeft { steps, why } => {
-                self.left.push(format!("left: {} ({why})", steps.join(", ")));
-                return None;
-            }
+            Kind::Diagnosed { .. } | Kind::StepsLeft { .. } => return None,
             Kind::Warning { message } => {
                 Line::new(format!("{} {message}", self.paint.attention("warning:"))).marked(Mark::Attention)
             }
@@ -224,59 +179,20 @@ impl Narrator {
                 "{signal}: stopping once what has begun is at a clean end; again stops at once"
             ))
             .marked(Mark::Attention),
-            Kind::RunFinished { exit_code, tally, took_ms, notes, .. } => {
-                self.closing(*exit_code, *tally, *took_ms, notes)
-            }
+            kind @ Kind::RunFinished { .. } => return closing::line(kind, &self.ledger, self.paint),
         })
     }
 
-    /// The last line of a run.
-    fn closing(&self, exit_code: u8, tally: Tally, took_ms: u64, notes: &[String]) -> Line {
-        let took = phrases::duration(took_ms);
-        let changes = phrases::tally(tally);
-        if exit_code == Exit::Success.code() {
-            if !tally.changed() {
-                let text = format!("nothing to do{} ({took})", self.nothing_changed(tally));
-                return Line::new(self.paint.good(&text)).weighing(Weight::Always);
-            }
-            let text = format!("{} in {took}: {changes}", self.paint.good("done"));
-            return Line { details: notes.to_vec(), ..Line::new(text).weighing(Weight::Always) };
+    fn failure(&mut self, step: &str, message: &str, causes: &[String], took_ms: u64) -> Line {
+        let diagnoses = &self.ledger.entry(step).diagnoses;
+        self.causes_told.extend(causes.iter().cloned());
+        if self.first_hint.is_none() {
+            self.first_hint = diagnoses.first().and_then(|first| first.hint.clone());
         }
-        let how = if exit_code == Exit::Interrupted.code() {
-            "interrupted after"
-        } else if exit_code == Exit::Timeout.code() {
-            "out of time after"
-        } else {
-            "failed after"
-        };
-        let changes = if tally.changed() { changes } else { "nothing was changed".to_owned() };
-        let mut details = Vec::new();
-        if !self.done.is_empty() {
-            details.push(format!("done: {}", self.done.join(", ")));
-        }
-        details.extend(self.left.iter().cloned());
-        let text = format!("{} {took}: {changes}", self.paint.bad(how));
-        Line { details, ..Line::new(text).weighing(Weight::Always) }
-    }
-
-    /// What a run that changed nothing has found: `, 31 objects and 2 releases unchanged`.
-    fn nothing_changed(&self, tally: Tally) -> String {
-        let releases = self.releases_unchanged.min(tally.unchanged);
-        let objects = tally.unchanged - releases;
-        let mut text = match (objects, releases) {
-            (0, 0) => String::new(),
-            (objects, 0) => format!(", {} unchanged", phrases::count(objects, "object")),
-            (0, releases) => format!(", {} unchanged", phrases::count(releases, "release")),
-            (objects, releases) => format!(
-                ", {} and {} unchanged",
-                phrases::count(objects, "object"),
-                phrases::count(releases, "release")
-            ),
-        };
-        if tally.kept > 0 {
-            let _ = write!(text, ", {} kept", tally.kept);
-        }
-        text
+        let head = self.paint.bad(&failure::head(message, diagnoses));
+        let details = failure::details(causes, diagnoses, self.first_hint.as_deref(), self.paint);
+        let line = Line::of(step, head).weighing(Weight::Always).marked(Mark::Bad);
+        Line { took_ms: Some(took_ms), details, ..line }
     }
 
     /// The lines that were held back, unless they are not wanted at all.
@@ -299,32 +215,11 @@ impl Narrator {
     }
 }
 
-impl Line {
-    fn new(text: String) -> Self {
-        Self {
-            weight: Weight::Notable,
-            mark: Mark::None,
-            at_ms: 0,
-            step: None,
-            text,
-            took_ms: None,
-            details: Vec::new(),
-        }
-    }
-
-    fn of(step: &str, text: String) -> Self {
-        Self::maybe_of(Some(step), text)
-    }
-
-    fn maybe_of(step: Option<&str>, text: String) -> Self {
-        Self { step: step.map(str::to_owned), ..Self::new(text) }
-    }
-
-    fn weighing(self, weight: Weight) -> Self {
-        Self { weight, ..self }
-    }
-
-    fn marked(self, mark: Mark) -> Self {
-        Self { mark, ..self }
-    }
+/// That an image is being pulled is news while nothing else is; that it was, when it took a while.
+fn pull(step: &str, image: &str, took_ms: Option<u64>) -> Line {
+    let Some(took_ms) = took_ms else {
+        return Line::of(step, phrases::pulling(image)).weighing(Weight::Detail);
+    };
+    let weight = if took_ms < SLOW_PULL { Weight::Detail } else { Weight::Change };
+    Line { took_ms: Some(took_ms), ..Line::of(step, format!("pulled {image}")).weighing(weight) }
 }

@@ -1,22 +1,31 @@
 //! How things are said, the same in every display: durations, counts, names, reasons, errors.
 
-use std::fmt::Write;
+use console::strip_ansi_codes;
 
+use super::line::Detail;
 use super::paint::Paint;
-use crate::event::{Change, ReleaseAction, Tally, Unready};
+use crate::event::{Change, ReleaseAction, Tally};
 use crate::object::ObjectRef;
 use crate::status::Status;
 
-/// An error as a user sees it: the message, its causes, a blank line, one hint.
-pub(super) fn error(message: &str, causes: &[String], hint: Option<&str>, paint: Paint) -> String {
-    let mut text = format!("{} {message}", paint.bad("error:"));
-    for cause in causes {
-        let _ = write!(text, "\n  caused by: {}", indented(cause, "    "));
+/// An error as a user sees it: the message, its causes, a blank line, and a hint for each thing that failed.
+pub(super) fn error(message: &str, causes: &[String], hints: &[&str], paint: Paint) -> Vec<Detail> {
+    let mut parts = vec![Detail::words(0, format!("{} {}", paint.bad("error:"), clean(message)))];
+    parts.extend(causes.iter().map(|cause| Detail::words(2, format!("caused by: {}", clean(cause)))));
+    if !hints.is_empty() {
+        parts.push(Detail::whole(0, ""));
     }
-    if let Some(hint) = hint {
-        let _ = write!(text, "\n\n{} {}", paint.active("hint:"), indented(hint, "      "));
-    }
-    text
+    parts.extend(hints.iter().map(|hint| {
+        let hint = indented(hint, "    ");
+        Detail::whole(0, format!("{} {hint}", paint.active("hint:")))
+    }));
+    parts
+}
+
+/// The same as text.
+pub(super) fn error_text(message: &str, causes: &[String], hint: Option<&str>, paint: Paint) -> String {
+    let hints: Vec<_> = hint.into_iter().collect();
+    error(message, causes, &hints, paint).iter().flat_map(Detail::lines).collect::<Vec<_>>().join("\n")
 }
 
 /// A duration as people read it: `0.14s`, `4.1s`, `2m05s`.
@@ -103,31 +112,20 @@ pub(super) fn short(object: &ObjectRef, namespace: &str) -> String {
     }
 }
 
-/// What was not ready, one line for each object and each pod's reason; what has failed comes first, then what gives a
-/// reason, then the rest.
-pub(super) fn unready(unready: &[Unready], paint: Paint) -> Vec<String> {
-    let mut ordered: Vec<&Unready> = unready.iter().collect();
-    ordered.sort_by_key(|one| (one.status != Status::Failed, one.pods.is_empty()));
-    let mut lines = Vec::new();
-    for Unready { object, status, message, pods } in ordered {
-        lines.push(format!("{}: {}", paint.strong(&object.to_string()), self::status(*status, message)));
-        for pod in pods {
-            let mut line = format!("  pod {}", pod.pod);
-            if let Some(container) = &pod.container {
-                let _ = write!(line, ", container {container}");
-            }
-            let _ = write!(line, ": {}", paint.attention(&pod.reason));
-            if !pod.message.is_empty() {
-                let _ = write!(line, ": {}", pod.message);
-            }
-            lines.push(line);
-        }
-    }
-    lines
+/// A text of the cluster's without colours and control characters; its lines stay lines.
+pub(super) fn clean(text: &str) -> String {
+    let plain = strip_ansi_codes(text.trim_end());
+    let shown = plain.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t'));
+    shown.map(|c| if c == '\t' { ' ' } else { c }).collect()
+}
+
+/// What is going on with an image: `pulling docker.io/grafana/loki:3.7.8`.
+pub(super) fn pulling(image: &str) -> String {
+    format!("pulling {image}")
 }
 
 /// A text whose lines after the first are indented.
-fn indented(text: &str, by: &str) -> String {
+pub(super) fn indented(text: &str, by: &str) -> String {
     text.trim_end().lines().collect::<Vec<_>>().join(&format!("\n{by}"))
 }
 
@@ -143,9 +141,18 @@ mod tests {
     }
 
     #[test]
+    fn nothing_of_the_clusters_steers_the_terminal() {
+        assert_eq!(
+            clean("\u{1b}[31mred\u{1b}[0m\tand\r\u{7} more\u{1b}]0;title\u{7}\nend\n"),
+            "red and more\nend"
+        );
+    }
+
+    #[test]
     fn a_cause_of_several_lines_stays_under_its_head() {
         let causes = ["helm says:\nfirst\nsecond\n".to_owned()];
-        let shown = error("failed to install release/x", &causes, Some("helm version"), Paint::new(false));
+        let shown =
+            error_text("failed to install release/x", &causes, Some("helm version"), Paint::new(false));
         insta::assert_snapshot!(shown, @"
         error: failed to install release/x
           caused by: helm says:

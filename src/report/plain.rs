@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::narrator::{Line, Mark, Narrator, Weight};
+use super::line::{Detail, Line, Mark, Weight};
+use super::narrator::Narrator;
 use super::phrases;
 use super::printer::Printer;
 use super::running::Running;
@@ -50,14 +51,16 @@ impl Plain {
         if let Some(step) = &line.step {
             let _ = write!(text, "{step:<column$}  ", column = self.narrator.column());
         }
-        if line.mark == Mark::Good {
-            text += "ready: ";
-        }
+        text += match line.mark {
+            Mark::Good => "ready: ",
+            Mark::Bad => "failed: ",
+            Mark::None | Mark::Attention => "",
+        };
         text += &line.text;
         if let Some(took) = line.took_ms {
             let _ = write!(text, " ({})", phrases::duration(took));
         }
-        for detail in &line.details {
+        for detail in line.details.iter().flat_map(Detail::lines) {
             let _ = write!(text, "\n{:11}{detail}", "");
         }
         self.printer.say(&text);
@@ -76,7 +79,8 @@ impl Reporter for Plain {
             self.say(line);
         }
         if let Some(error) = self.narrator.error(event) {
-            self.printer.say(&format!("\n{error}"));
+            let error: Vec<_> = error.iter().flat_map(Detail::lines).collect();
+            self.printer.say(&format!("\n{}", error.join("\n")));
         }
     }
 
@@ -86,7 +90,7 @@ impl Reporter for Plain {
         }
         self.spoke = now;
         self.silence *= 2;
-        for line in self.narrator.heartbeat(milliseconds(now), self.running.activities()) {
+        for line in self.narrator.heartbeat(milliseconds(now), self.running.activities(milliseconds(now))) {
             self.say(&line);
         }
     }

@@ -66,7 +66,7 @@ impl Printer {
 
     /// Writes an error to stderr: its message, its causes, a blank line and its hint.
     pub fn error(&self, error: &Error) {
-        self.say(&phrases::error(&error.to_string(), &error.causes(), error.hint_text(), self.paint()));
+        self.say(&phrases::error_text(&error.to_string(), &error.causes(), error.hint_text(), self.paint()));
     }
 
     /// The colours of stderr.

@@ -30,6 +30,14 @@ struct Step {
     began_ms: u64,
     doing: String,
     pending: Vec<Pending>,
+    pulls: Vec<Pull>,
+}
+
+#[derive(Debug)]
+struct Pull {
+    object: ObjectRef,
+    image: String,
+    began_ms: u64,
 }
 
 #[derive(Debug)]
@@ -52,6 +60,7 @@ impl Running {
                     began_ms: event.elapsed_ms,
                     doing: String::new(),
                     pending: Vec::new(),
+                    pulls: Vec::new(),
                 });
             }
             Kind::ObjectChanged { step, object, change, .. } => {
@@ -67,9 +76,18 @@ impl Running {
                 let what = phrases::release_changed(*change, release, step.as_deref());
                 self.doing(event, step.as_deref(), what);
             }
-            Kind::ObjectStatus { step, object, status, message } => {
+            Kind::ObjectStatus { step, object, status, message, .. } => {
                 if let Some(step) = self.step(step) {
                     step.status(object, *status, message);
+                }
+            }
+            Kind::ImagePull { step, object, image, took_ms } => {
+                if let Some(step) = self.step(step) {
+                    step.pulls.retain(|pull| pull.object != *object || pull.image != *image);
+                    if took_ms.is_none() {
+                        let (object, image) = (object.clone(), image.clone());
+                        step.pulls.push(Pull { object, image, began_ms: event.elapsed_ms });
+                    }
                 }
             }
             Kind::StepFinished { step, .. } | Kind::StepFailed { step, .. } => {
@@ -81,18 +99,19 @@ impl Running {
             }
             Kind::StorageClassChosen { .. }
             | Kind::DriftReverted { .. }
+            | Kind::Diagnosed { .. }
             | Kind::StepsLeft { .. }
             | Kind::Warning { .. }
             | Kind::Stopping { .. } => {}
         }
     }
 
-    /// What goes on now.
-    pub(super) fn activities(&self) -> Vec<Activity> {
+    /// What goes on at this moment.
+    pub(super) fn activities(&self, now_ms: u64) -> Vec<Activity> {
         if self.steps.is_empty() {
             return self.aside.iter().map(Activity::again).collect();
         }
-        self.steps.iter().map(|step| step.activity(&self.namespace)).collect()
+        self.steps.iter().map(|step| step.activity(&self.namespace, now_ms)).collect()
     }
 
     fn step(&mut self, name: &str) -> Option<&mut Step> {
@@ -136,23 +155,26 @@ impl Step {
         }
     }
 
-    /// Shows what is waited for; what has failed before what is on its way.
-    fn activity(&self, namespace: &str) -> Activity {
-        let first = self.pending.iter().min_by_key(|pending| pending.status != Status::Failed);
-        let what = first.map_or_else(
-            || self.doing.clone(),
-            |Pending { object, status, message }| {
-                let more = match self.pending.len() - 1 {
-                    0 => String::new(),
-                    others => format!(" (+{others} more)"),
-                };
-                format!(
-                    "{}: {}{more}",
-                    phrases::short(object, namespace),
-                    phrases::status(*status, message).replace('\n', " ")
-                )
-            },
-        );
+    /// Shows what is waited for: what has failed, else the image that has been pulled for longest, else what is on its way.
+    fn activity(&self, namespace: &str, now_ms: u64) -> Activity {
+        let failed = self.pending.iter().find(|pending| pending.status == Status::Failed);
+        let what = match (failed, self.pulls.first(), self.pending.first()) {
+            (Some(pending), _, _) | (None, None, Some(pending)) => {
+                let said = phrases::clean(&phrases::status(pending.status, &pending.message));
+                let object = phrases::short(&pending.object, namespace);
+                format!("{object}: {}{}", said.replace('\n', " "), more(self.pending.len()))
+            }
+            (None, Some(pull), _) => {
+                let took = phrases::growing(now_ms.saturating_sub(pull.began_ms));
+                format!("{} {took}{}", phrases::pulling(&pull.image), more(self.pulls.len()))
+            }
+            (None, None, None) => self.doing.clone(),
+        };
         Activity { step: self.name.clone(), began_ms: self.began_ms, what }
     }
+}
+
+/// That there are others beside the one that is shown.
+fn more(all: usize) -> String {
+    if all > 1 { format!(" (+{} more)", all - 1) } else { String::new() }
 }

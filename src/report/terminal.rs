@@ -2,18 +2,18 @@
 //!
 //! The only user of indicatif. Nothing is drawn before the first tick, so that a run of a moment is one line and no flicker.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::time::Duration;
 
 use console::{measure_text_width, truncate_str};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
-use super::narrator::{Line, Mark, Narrator, Weight};
+use super::line::{Line, Mark, Weight};
+use super::narrator::Narrator;
 use super::paint::Paint;
-use super::phrases;
 use super::running::{Activity, Running};
 use super::screen::Screen;
-use super::{Reporter, Verbosity};
+use super::{Reporter, Verbosity, fit, phrases};
 use crate::event::{Event, Kind, milliseconds};
 
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
@@ -23,6 +23,9 @@ const TOOK: usize = 5;
 
 /// Below this width columns are not aligned, since every cell counts.
 const NARROW: usize = 60;
+
+/// The rows that the end of a run needs below a failure: how it ended, which steps, the error, the hint, the prompt.
+const CLOSING: usize = 11;
 
 /// The cells at the end of a live line that the terminal needs to echo `^C`.
 const ECHO: usize = 2;
@@ -73,7 +76,10 @@ impl<T: TermLike + 'static> Reporter for Terminal<T> {
         self.now_ms = self.now_ms.max(event.elapsed_ms);
         let lines: Vec<String> = self.narrator.lines(event).iter().map(|line| self.set(line)).collect();
         if matches!(event.kind, Kind::RunFinished { .. }) {
-            let error = self.narrator.error(event).map(|error| format!("\n{error}"));
+            let error = self.narrator.error(event).map(|error| {
+                let rows = fit::details(&error, self.width(), usize::MAX);
+                format!("\n{}", rows.join("\n"))
+            });
             self.close(lines.into_iter().chain(error));
         } else if !lines.is_empty() {
             self.show(&lines);
@@ -137,18 +143,21 @@ impl<T: TermLike> Terminal<T> {
             Mark::Attention => self.paint.attention("!"),
             Mark::Bad => self.paint.bad("✗"),
         };
-        let mut text = match &line.step {
+        let (head, hang) = match &line.step {
             Some(step) => {
                 let took = line.took_ms.map(phrases::duration).unwrap_or_default();
-                format!("{mark} {}{}", self.cells(step, &took), line.text)
+                let head = format!("{mark} {}", self.cells(step, &took));
+                let hang = if self.width() < NARROW { 2 } else { measure_text_width(&head) };
+                (head, hang)
             }
-            None if line.mark == Mark::None => line.text.clone(),
-            None => format!("{mark} {}", line.text),
+            None if line.mark == Mark::None => (String::new(), 2),
+            None => (format!("{mark} "), 2),
         };
-        for detail in &line.details {
-            let _ = write!(text, "\n  {detail}");
-        }
-        text
+        let mut rows = fit::rows(&format!("{head}{}", line.text), self.width(), hang);
+        let room = usize::from(self.screen.height()).saturating_sub(CLOSING + rows.len());
+        let details = fit::details(&line.details, self.width().saturating_sub(2), room);
+        rows.extend(details.iter().map(|row| format!("  {row}")));
+        rows.join("\n")
     }
 
     /// The name of a step and a duration, each in its column where there is room for columns.
@@ -166,7 +175,7 @@ impl<T: TermLike> Terminal<T> {
         let room = self.width().saturating_sub(ECHO);
         let untold =
             self.narrator.untold().map(|line| truncate_str(&self.paint.strong(line), room, "…").into_owned());
-        let activities = self.running.activities();
+        let activities = self.running.activities(self.now_ms);
         untold.into_iter().chain(activities.iter().map(|activity| self.live_line(activity, room))).collect()
     }
 

@@ -1,22 +1,24 @@
 //! Waiting against a server that answers request by request: what is asked, how often, and what is made of the answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use tokio::spawn;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
+use tokio::{select, spawn};
 use tokio_util::sync::CancellationToken;
 
-use self::server::{Server, Watching};
-use super::{Awaited, WaitError, Waiter};
+use super::{Awaited, Deadline, WaitError, Waiter};
+use crate::cluster::server::{Server, Watching};
 use crate::event::{Event, Events, Kind};
 use crate::object::{Object, ObjectRef};
 
 mod failure;
-mod server;
+mod survival;
+mod verdicts;
 
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/monitoring/deployments";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/monitoring/endpointslices";
@@ -34,14 +36,32 @@ struct Run {
 
 impl Run {
     fn start() -> Self {
-        let (cluster, server) = Server::start();
+        let (cluster, server) = Server::with_surroundings();
         let (sender, events) = Events::channel();
-        Self { waiter: Waiter::new(cluster, sender), server, events, cancel: CancellationToken::new() }
+        Self {
+            waiter: Waiter::new(cluster, sender, Arc::default()),
+            server,
+            events,
+            cancel: CancellationToken::new(),
+        }
     }
 
     fn until_current(&self, awaited: Vec<Awaited>) -> JoinHandle<Result<(), WaitError>> {
+        self.until_current_for(LONG, awaited)
+    }
+
+    fn until_current_for(&self, time: Duration, awaited: Vec<Awaited>) -> JoinHandle<Result<(), WaitError>> {
+        let end = Instant::now() + time;
+        self.until_current_by(Deadline { end, last: end }, awaited)
+    }
+
+    fn until_current_by(
+        &self,
+        deadline: Deadline,
+        awaited: Vec<Awaited>,
+    ) -> JoinHandle<Result<(), WaitError>> {
         let (waiter, cancel) = (self.waiter.clone(), self.cancel.clone());
-        spawn(async move { waiter.until_current("step", awaited, Instant::now() + LONG, &cancel).await })
+        spawn(async move { waiter.until_current("step", awaited, deadline, &cancel).await })
     }
 
     fn until_gone(&self, leaving: Vec<Awaited>) -> JoinHandle<Result<(), WaitError>> {
@@ -63,11 +83,22 @@ impl Run {
     /// The next thing that is said of an object.
     async fn hear(&mut self) -> String {
         loop {
-            let event = timeout(LONG, self.events.recv()).await.expect("word in time");
+            let event = select! {
+                event = timeout(LONG, self.events.recv()) => event.expect("word in time"),
+                asked = self.server.next() => panic!("unexpected request for {}", asked.path()),
+            };
             let event = event.expect("the waiter is still there");
             if let Kind::ObjectStatus { object, status, message, .. } = event.kind {
                 return format!("{} {status:?} {message}", object.name);
             }
+        }
+    }
+
+    /// How a wait ends while the server answers for what is around.
+    async fn end_of(&mut self, waiting: JoinHandle<Result<(), WaitError>>) -> Result<(), WaitError> {
+        select! {
+            ended = waiting => ended.expect("no panic"),
+            asked = self.server.next() => panic!("unexpected request for {}", asked.path()),
         }
     }
 
@@ -90,6 +121,7 @@ fn deployment(name: &str, version: u32, ready: u32) -> Value {
         "metadata": {
             "name": name, "namespace": "monitoring", "uid": name, "generation": 1,
             "resourceVersion": version.to_string(),
+            "annotations": {"deployment.kubernetes.io/revision": "1"},
         },
         "spec": {"replicas": 1, "template": {"metadata": {"labels": {"app": name}}}},
         "status": {

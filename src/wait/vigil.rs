@@ -6,18 +6,19 @@ use std::sync::Arc;
 
 use super::Awaited;
 use super::board::{Board, Sight, Source};
+use super::reasons::{Reasons, Told};
 use super::watches::Watches;
 use crate::cluster::RequestError;
-use crate::diagnose::{Explanation, Subject};
-use crate::event::Unready;
+use crate::diagnose::Subject;
 use crate::object::{self, Object, ObjectRef};
 use crate::status::{self, Assessment, Served, Status, Surroundings, assess};
+use crate::verdict::Pull;
 
 /// The wait for objects to become Current.
 pub(super) struct Vigil {
     awaited: Vec<Candidate>,
+    reasons: Reasons,
     served: BTreeSet<Served>,
-    pulling: BTreeSet<ObjectRef>,
     watched: HashSet<Source>,
 }
 
@@ -26,6 +27,8 @@ struct Candidate {
     /// How many lists of its kind were begun before the wait.
     since: u32,
     said: Option<Assessment>,
+    /// The troubles that were said.
+    troubles: HashSet<String>,
 }
 
 impl Candidate {
@@ -41,9 +44,18 @@ impl Candidate {
 }
 
 /// How all objects of a vigil stand at one moment, in the order in which they were given.
+#[derive(Default)]
 pub(super) struct Judgement {
     subjects: Vec<Subject>,
     wanted: Vec<Source>,
+    /// What tells why objects wait. The wait goes on without what of it cannot be watched.
+    telling: Vec<Source>,
+    /// Whether all of that is known of those that have failed.
+    pub(super) is_settled: bool,
+    /// The images that are being pulled, each with the object that needs it.
+    pub(super) pulls: Vec<(ObjectRef, Pull)>,
+    /// The pods by which objects are stuck at an older revision: the pod, its uid, the object.
+    pub(super) stuck: Vec<(ObjectRef, String, ObjectRef)>,
     /// What discovery has to answer for yet.
     pub(super) unserved: Vec<Served>,
 }
@@ -63,66 +75,100 @@ impl Judgement {
         self.having(|status| status != Status::Current)
     }
 
+    /// Tells whether the container that an image is pulled for is in trouble.
+    pub(super) fn has_trouble(&self, pull: &Pull) -> bool {
+        let mut reasons = self.subjects.iter().flat_map(|subject| &subject.reasons);
+        reasons.any(|reason| {
+            reason.is_trouble
+                && reason.what.pod == pull.pod
+                && reason.what.container.as_ref() == Some(&pull.container)
+        })
+    }
+
     fn having(&self, wanted: impl Fn(Status) -> bool) -> Vec<Subject> {
         self.subjects.iter().filter(|subject| wanted(subject.assessment.status)).cloned().collect()
     }
 }
 
+/// What is to be said of an object.
+pub(super) struct News {
+    pub(super) object: ObjectRef,
+    pub(super) assessment: Assessment,
+    /// Whether it tells of a trouble that was not told before.
+    pub(super) trouble: bool,
+}
+
 impl Vigil {
-    pub(super) fn new(awaited: Vec<Awaited>, board: &Board) -> Self {
+    pub(super) fn new(awaited: Vec<Awaited>, board: &Board, reasons: Reasons) -> Self {
         let candidate = |awaited: Awaited| {
             // An object that nobody has seen yet may be missing in any list.
             let since = awaited.seen.as_ref().map_or(0, |_| board.lists_begun(&Source::of(&awaited.object)));
-            Candidate { awaited, since, said: None }
+            Candidate { awaited, since, said: None, troubles: HashSet::new() }
         };
         Self {
             awaited: awaited.into_iter().map(candidate).collect(),
+            reasons,
             served: BTreeSet::new(),
-            pulling: BTreeSet::new(),
             watched: HashSet::new(),
         }
     }
 
     /// Judges all objects by the best evidence there is of each.
-    pub(super) fn judge(&self, board: &Board) -> Judgement {
+    pub(super) fn judge(&mut self, board: &Board) -> Judgement {
         let evidence: Vec<_> = self.awaited.iter().map(|candidate| candidate.evidence(board)).collect();
-        let around = Surroundings {
+        let mut around = Surroundings {
             storage_classes: board.of_kind(&object::STORAGE_CLASS),
             ingress_classes: None,
             endpoint_slices: board.of_kind(&object::ENDPOINT_SLICE),
             together: evidence.iter().filter(|(_, there)| *there).filter_map(|(object, _)| *object).collect(),
             served: self.served.clone(),
-            pulling: self.pulling.clone(),
+            pulling: BTreeSet::new(),
         };
-        let mut judgement = Judgement { subjects: Vec::new(), wanted: Vec::new(), unserved: Vec::new() };
+        let mut judgement = Judgement { is_settled: true, ..Judgement::default() };
         for (candidate, (object, there)) in self.awaited.iter().zip(evidence) {
             let name = &candidate.awaited.object;
             let live = object.filter(|_| there);
-            let assessment = live.map_or_else(|| Assessment::gone(object), |object| assess(object, &around));
+            let mut assessment =
+                live.map_or_else(|| Assessment::gone(object), |object| assess(object, &around));
+            let mut told = Told::default();
             if assessment.status != Status::Current {
-                let unserved = live.map(status::discovery).unwrap_or_default();
-                if unserved.is_empty() {
-                    judgement.wanted.push(deciding(name, live, &around));
+                if let Some(live) = live {
+                    told = self.reasons.tell(name, live, board);
+                    if !told.pulls.is_empty() {
+                        around.pulling.insert(name.clone());
+                        assessment = assess(live, &around);
+                    }
                 }
-                judgement.unserved.extend(unserved.into_iter().filter(|it| !self.served.contains(it)));
+                assessment = told.weigh(assessment);
+                judgement.look_further(name, live, &around, &told);
+                judgement.is_settled &= assessment.status != Status::Failed || told.is_complete;
             }
-            judgement.subjects.push(Subject { object: name.clone(), assessment, live: live.cloned() });
+            let Told { reasons, evidence, .. } = told;
+            judgement.subjects.push(Subject { object: name.clone(), assessment, reasons, evidence });
         }
         judgement
     }
 
     /// What has changed since it was last said. Objects that are Current from the start are not worth a word.
-    pub(super) fn news(&mut self, judgement: &Judgement) -> Vec<(ObjectRef, Assessment)> {
+    pub(super) fn news(&mut self, judgement: &Judgement) -> Vec<News> {
         let mut news = Vec::new();
         for (candidate, subject) in self.awaited.iter_mut().zip(&judgement.subjects) {
-            let assessment = &subject.assessment;
+            let troubles = subject.reasons.iter().filter(|reason| reason.is_trouble);
+            let mut assessment = subject.assessment.clone();
+            if let Some(telling) = subject.reasons.iter().find(|reason| reason.tells_more()) {
+                assessment.message = format!("{}; {telling}", assessment.message);
+            }
             let is_news = match &candidate.said {
-                Some(said) => said != assessment,
+                Some(said) => *said != assessment,
                 None => assessment.status != Status::Current,
             };
             if is_news {
                 candidate.said = Some(assessment.clone());
-                news.push((subject.object.clone(), assessment.clone()));
+                let mut trouble = false;
+                for reason in troubles {
+                    trouble |= candidate.troubles.insert(gist(&reason.what.message));
+                }
+                news.push(News { object: subject.object.clone(), assessment, trouble });
             }
         }
         news
@@ -135,6 +181,9 @@ impl Vigil {
                 watches.ensure(source);
             }
         }
+        for source in &judgement.telling {
+            watches.begin(source);
+        }
     }
 
     /// Why one of its watches has ended, if one has.
@@ -146,13 +195,42 @@ impl Vigil {
     pub(super) fn is_served(&mut self, served: Served) {
         self.served.insert(served);
     }
+}
 
-    /// Notes which of the failed objects still pull an image, and returns the others.
-    pub(super) fn spare_those_that_pull(&mut self, failed: Vec<Explanation>) -> Vec<Unready> {
-        let (pulling, doomed): (Vec<_>, Vec<_>) = failed.into_iter().partition(|it| it.pulling);
-        self.pulling.extend(pulling.into_iter().map(|it| it.unready.object));
-        doomed.into_iter().map(|it| it.unready).collect()
+impl Judgement {
+    /// Notes what has to be watched, asked for or done to see an object become Current.
+    fn look_further(
+        &mut self,
+        name: &ObjectRef,
+        live: Option<&Object>,
+        around: &Surroundings<'_>,
+        told: &Told,
+    ) {
+        let unserved = live.map(status::discovery).unwrap_or_default();
+        if unserved.is_empty() {
+            self.wanted.push(deciding(name, live, around));
+        }
+        self.unserved.extend(unserved.into_iter().filter(|it| !around.served.contains(it)));
+        self.telling.extend(told.sources.iter().cloned());
+        self.pulls.extend(told.pulls.iter().map(|pull| (name.clone(), pull.clone())));
+        self.stuck.extend(told.stuck.iter().map(|(pod, uid)| (pod.clone(), uid.clone(), name.clone())));
     }
+}
+
+impl Told {
+    /// What the reasons make of a status: it fails with what is permanent.
+    fn weigh(&self, assessment: Assessment) -> Assessment {
+        if self.reasons.iter().any(|reason| reason.is_permanent) {
+            return Assessment { status: Status::Failed, ..assessment };
+        }
+        assessment
+    }
+}
+
+/// What makes a trouble another: not its counts and times, nor what is told after its first words.
+fn gist(message: &str) -> String {
+    let first = message.split([',', ';']).next().unwrap_or_default();
+    first.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
 /// What has to be watched to see an object become Current: mostly its own kind.
@@ -179,61 +257,5 @@ pub(super) fn bearing_on_warnings(awaited: &Awaited) -> Vec<Source> {
         vec![Source::of(name)]
     } else {
         Vec::new()
-    }
-}
-
-/// The wait for objects to go.
-pub(super) struct Departure {
-    leaving: Vec<Awaited>,
-    watched: HashSet<Source>,
-}
-
-impl Departure {
-    pub(super) fn new(leaving: Vec<Awaited>) -> Self {
-        Self { leaving, watched: HashSet::new() }
-    }
-
-    /// Lets go of those that are gone, and returns the others. Of an object that was never seen, the first that is found
-    /// under its name is the one.
-    pub(super) fn judge(&mut self, board: &Board) -> Vec<Unready> {
-        let mut left = Vec::new();
-        self.leaving.retain_mut(|leaving| {
-            let seen = leaving.seen.as_ref();
-            let object = match board.look(&leaving.object, seen, 0) {
-                Sight::Gone(_) => return false,
-                Sight::Here(object) if seen.is_some_and(|seen| seen.metadata.uid != object.metadata.uid) => {
-                    return false;
-                }
-                Sight::Here(object) => {
-                    leaving.seen = Some(object.clone());
-                    Some(object)
-                }
-                Sight::Unseen => seen,
-            };
-            let assessment = object
-                .map_or_else(|| Assessment::gone(None), |object| assess(object, &Surroundings::default()));
-            left.push(Unready {
-                object: leaving.object.clone(),
-                status: assessment.status,
-                message: assessment.message,
-                pods: Vec::new(),
-            });
-            true
-        });
-        left
-    }
-
-    /// Begins the watches that tell of those that are left.
-    pub(super) fn watch(&mut self, watches: &Watches) {
-        for source in self.leaving.iter().map(|leaving| Source::of(&leaving.object)) {
-            if self.watched.insert(source.clone()) {
-                watches.ensure(&source);
-            }
-        }
-    }
-
-    /// Why one of its watches has ended, if one has.
-    pub(super) fn refused(&self, board: &Board) -> Option<Arc<RequestError>> {
-        self.watched.iter().find_map(|source| board.failure(source))
     }
 }

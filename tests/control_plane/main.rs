@@ -2,29 +2,30 @@
 //! cannot work.
 
 use std::path::Path;
+use std::process::Child;
 use std::sync::LazyLock;
+use std::time::Instant;
 
 use devcluster::{ControlPlane, Options};
 
 use crate::support::{Bench, Ran};
 
+mod gate;
+mod outage;
 mod ownership;
 mod refusals;
+mod reports;
 mod runs;
 #[path = "../support/mod.rs"]
 mod support;
+mod verify;
 
 /// One control plane for all tests, each of which has a stack and a namespace of its own; it ends with this process.
 static CLUSTER: LazyLock<ControlPlane> = LazyLock::new(|| {
     // The controllers are wanted for what is deleted: namespaces, and what belongs to something.
     let options = Options { controllers: true, ..Options::default() };
     let cluster = ControlPlane::start_with(&options).expect("a control plane");
-    let bench = Bench::new(&cluster.kubeconfig());
-    // There is no kubelet that would bring one, and nothing here needs it to run a pod.
-    let node = r#"{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "none"}}"#;
-    bench.apply(node, &[]);
-    let ready = r#"{"status": {"conditions": [{"type": "Ready", "status": "True"}]}}"#;
-    bench.kubectl(["patch", "node", "none", "--subresource=status", "--type=merge", "-p", ready]);
+    Bench::new(&cluster.kubeconfig()).add_node();
     cluster
 });
 
@@ -38,18 +39,28 @@ pub(crate) struct Scene {
 impl Scene {
     /// A stack of this name, in a namespace of the same name, with one step `main` that has these manifests.
     pub(crate) fn new(name: &'static str, manifests: &str) -> Self {
+        Self::on(&CLUSTER, name, manifests)
+    }
+
+    /// The same on a control plane of its own.
+    pub(crate) fn on(cluster: &ControlPlane, name: &'static str, manifests: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let scene = Self { bench: Bench::new(&CLUSTER.kubeconfig()), folder, namespace: name };
-        scene.write(
-            "stack.yaml",
-            &format!("name: {name}\nnamespace: {name}\nsteps:\n  - {{name: main, manifests: [main.yaml]}}\n"),
-        );
+        let scene = Self { bench: Bench::new(&cluster.kubeconfig()), folder, namespace: name };
+        scene.write("stack.yaml", &scene.stack());
         scene.write("main.yaml", manifests);
         scene
     }
 
+    /// The stack with its one step.
+    pub(crate) fn stack(&self) -> String {
+        let name = self.namespace;
+        format!("name: {name}\nnamespace: {name}\nsteps:\n  - {{name: main, manifests: [main.yaml]}}\n")
+    }
+
     pub(crate) fn write(&self, file: &str, text: &str) {
-        std::fs::write(self.folder.path().join(file), text).expect("written");
+        let path = self.folder.path().join(file);
+        std::fs::create_dir_all(path.parent().expect("the folder")).expect("a folder");
+        std::fs::write(path, text).expect("written");
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -58,9 +69,20 @@ impl Scene {
 
     /// Runs a verb on the stack.
     pub(crate) fn run(&self, verb: &str, more: &[&str]) -> Ran {
+        let began = Instant::now();
+        self.bench.finish(self.start(verb, more), began)
+    }
+
+    /// Starts a verb on the stack and leaves it running.
+    pub(crate) fn start(&self, verb: &str, more: &[&str]) -> Child {
         let mut arguments = vec![verb, "--stack", self.folder.path().to_str().expect("a path")];
         arguments.extend(more);
-        self.bench.run(&arguments)
+        self.bench.start(&arguments)
+    }
+
+    /// Waits until an object is there in the stack's namespace.
+    pub(crate) fn await_object(&self, object: &str) {
+        self.bench.await_object(object, self.namespace);
     }
 
     /// Runs a verb on the stack, which must end with 0.

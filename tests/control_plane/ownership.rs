@@ -9,7 +9,7 @@ fn an_object_that_was_there_is_refused_and_left_alone() {
     scene.kubectl(&["create", "configmap", "theirs", "--from-literal=key=theirs"]);
     let ran = scene.run("up", &[]);
     assert_eq!(ran.code, 4, "{}", ran.stderr);
-    assert_says(&ran, &["configmap/theirs -n foreign (no mark of an owner)", "hint: "]);
+    assert_says(&ran, &["main.yaml:1: configmap/theirs -n foreign (no mark of an owner)", "hint: "]);
     assert_eq!(scene.field("configmap/theirs", ".data.key"), "theirs");
     assert_eq!(
         scene.kubectl(&["get", "configmap", "--ignore-not-found", "new", "bootstrap-foreign"]),
@@ -27,7 +27,7 @@ fn a_field_that_another_program_applies_is_a_conflict() {
     scene.bench.apply(theirs, &["--server-side", "--force-conflicts", "--field-manager=argocd"]);
     let ran = scene.run("up", &[]);
     assert_eq!(ran.code, 4, "{}", ran.stderr);
-    assert_says(&ran, &["configmap/shared -n conflict", "data.key is owned by argocd"]);
+    assert_says(&ran, &["configmap/shared -n conflict (main.yaml:1)", "data.key is owned by argocd"]);
     assert_eq!(scene.field("configmap/shared", ".data.key"), "theirs");
 }
 

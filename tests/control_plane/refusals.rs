@@ -83,6 +83,26 @@ fn a_manifest_that_the_server_does_not_understand() {
 }
 
 #[test]
+fn an_object_that_the_server_refuses_is_named_with_file_and_line() {
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 99999}]}\n";
+    let scene = Scene::new("invalid", &(config_map("one", "a") + service));
+    let ran = scene.run("up", &[]);
+    assert_eq!(ran.code, 5, "{}", ran.stderr);
+    assert_says(
+        &ran,
+        &[
+            "failed to apply service/s -n invalid (main.yaml:6)",
+            "spec.ports[0].port: must be between 1 and 65535",
+        ],
+    );
+
+    let list = format!("kind: List\nitems:\n- {}", service.replace('\n', "\n  "));
+    scene.write("main.yaml", &list);
+    let ran = scene.run("up", &[]);
+    assert_says(&ran, &["failed to apply service/s -n invalid (main.yaml:3)"]);
+}
+
+#[test]
 fn a_missing_helm() {
     let scene = Scene::new("helmless", &config_map("one", "a"));
     scene.write(
@@ -100,4 +120,21 @@ fn a_missing_helm() {
         "",
         "nothing was changed"
     );
+}
+
+#[test]
+fn a_webhook_that_does_not_answer() {
+    let scene =
+        Scene::new("hooked", "apiVersion: v1\nkind: LimitRange\nmetadata: {name: l}\nspec: {limits: []}\n");
+    let webhook = r#"{"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "hooked"}, "webhooks": [{"name": "away.test.internal", "sideEffects": "None",
+        "admissionReviewVersions": ["v1"], "clientConfig": {"url": "https://127.0.0.1:1/"},
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "hooked"}},
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["limitranges"], "operations": ["*"]}]}]}"#;
+    scene.bench.apply(webhook, &[]);
+    let ran = scene.run("up", &["--timeout", "4s"]);
+    assert_eq!(ran.code, 6, "it may come back:\n{}", ran.stderr);
+    assert_says(&ran, &["limitrange/l -n hooked", "failed calling webhook", "; asked "]);
+    scene.bench.kubectl(["delete", "validatingwebhookconfiguration", "hooked"]);
+    scene.succeed("up", &[]);
 }

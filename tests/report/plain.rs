@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 
 use crate::script::{self, Script};
 
-fn shown(script: Script, verbosity: Verbosity) -> String {
+pub(crate) fn shown(script: Script, verbosity: Verbosity) -> String {
     let (printer, stdout, stderr) = script::printer();
     let mut reporter = Plain::new(printer, verbosity);
     for event in script.events() {
@@ -97,47 +97,22 @@ fn drift_says_who_and_what_was_missing() {
 }
 
 #[test]
-fn a_timeout_lists_each_object_the_cause_first() {
-    assert_snapshot!(shown(script::timeout(), Verbosity::Normal), @r#"
-       0.0s  k3d-blog (k3d, v1.36.4, 3 nodes) → monitoring
-       0.0s  storage class local-path: the cluster's default class
-       0.0s  namespace           namespace/monitoring created
-       0.0s  namespace           ready: 1 created (0.04s)
-       0.2s  kube-state-metrics  helm: installing (not installed)
-       1.2s  prometheus          statefulset.apps/prometheus created
-       1.2s  prometheus          service/prometheus created
-       4.8s  kube-state-metrics  ready: 1 created (4.6s)
-     600.0s  prometheus          failed: not ready in time
-               caused by: 2 objects were not ready after 10m
-               statefulset.apps/prometheus -n monitoring: 0 of 1 replicas ready
-                 pod prometheus-0, container prometheus: ImagePullBackOff: Back-off pulling image "prom/prometheus:v0": 429 Too Many Requests
-               service/prometheus -n monitoring: no ready endpoints
-     600.0s  out of time after 10m00s: 4 created, 1 unchanged
-               done: namespace, kube-state-metrics
-               left: grafana (prometheus was not ready)
-
-    error: step prometheus was not ready in time
-
-    hint: kubectl --context k3d-blog describe pod/prometheus-0 -n monitoring
-    "#);
-}
-
-#[test]
-fn quiet_still_tells_why_it_failed() {
-    assert_snapshot!(shown(script::timeout(), Verbosity::Quiet), @r#"
-     600.0s  prometheus          failed: not ready in time
-               caused by: 2 objects were not ready after 10m
-               statefulset.apps/prometheus -n monitoring: 0 of 1 replicas ready
-                 pod prometheus-0, container prometheus: ImagePullBackOff: Back-off pulling image "prom/prometheus:v0": 429 Too Many Requests
-               service/prometheus -n monitoring: no ready endpoints
-     600.0s  k3d-blog (k3d, v1.36.4, 3 nodes) → monitoring: out of time after 10m00s: 4 created, 1 unchanged
-               done: namespace, kube-state-metrics
-               left: grafana (prometheus was not ready)
-
-    error: step prometheus was not ready in time
-
-    hint: kubectl --context k3d-blog describe pod/prometheus-0 -n monitoring
-    "#);
+fn a_pull_is_told_when_it_took_a_while() {
+    assert_snapshot!(shown(script::pulled(), Verbosity::Normal), @"
+     0.0s  k3d-blog (k3d, v1.36.4, 3 nodes) → monitoring
+     0.0s  storage class local-path: the cluster's default class
+     0.0s  namespace           namespace/monitoring created
+     0.0s  namespace           ready: 1 created (0.04s)
+     0.2s  kube-state-metrics  helm: installing (not installed)
+     1.2s  prometheus          statefulset.apps/prometheus created
+     1.2s  prometheus          service/prometheus created
+    22.9s  prometheus          pulled docker.io/prom/prometheus:v3.16.0 (21.4s)
+    30.0s  kube-state-metrics  release created, revision 1
+    30.0s  kube-state-metrics  ready: 1 created (29.8s)
+    41.2s  prometheus          ready: 2 created, 1 unchanged (41.0s)
+    41.2s  done in 41.2s: 4 created, 1 unchanged; longest: storage → prometheus 41.1s, of it 21.4s image pulls and 17.9s starts
+             Grafana: http://grafana.localhost:8080
+    ");
 }
 
 #[test]
@@ -153,7 +128,7 @@ fn an_interrupted_run_says_what_is_done_and_what_is_left() {
        2.0s  SIGINT: stopping once what has begun is at a clean end; again stops at once
        2.3s  interrupted after 2.3s: 3 created, 1 unchanged
                done: namespace
-               left: prometheus, kube-state-metrics, grafana (interrupted)
+               not judged: prometheus, kube-state-metrics, grafana (interrupted)
 
     error: interrupted by SIGINT
 

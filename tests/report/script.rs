@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use bootstrap::event::{Change, Event, Kind, PodReason, ReleaseAction, Tally, Unready, VERSION};
+use bootstrap::event::{Chain, Change, Event, Kind, ReleaseAction, Tally, VERSION};
 use bootstrap::object::{self, ObjectRef};
 use bootstrap::report::Printer;
 use bootstrap::status::Status;
@@ -27,6 +27,11 @@ impl Script {
         let at = "2026-11-24T04:00:00Z".parse().expect("a constant time");
         self.events.push(Event { version: VERSION, at, elapsed_ms: self.now_ms, kind });
         self
+    }
+
+    /// What the clock says.
+    pub(crate) fn now(&self) -> u64 {
+        self.now_ms
     }
 
     pub(crate) fn events(self) -> Vec<Event> {
@@ -69,6 +74,49 @@ pub(crate) fn running() -> Script {
         .then(changed("prometheus", &prometheus(), Change::Created))
         .then(changed("prometheus", &service(), Change::Created))
         .then(status("prometheus", &prometheus(), Status::InProgress, "0 of 1 replicas ready"))
+}
+
+/// A first `up` that pulls its images.
+pub(crate) fn pulling() -> Script {
+    running().at(1_500).then(pull(PROMETHEUS_IMAGE, None)).at(1_600).then(pull(RELOADER_IMAGE, None))
+}
+
+/// The same, to its end.
+pub(crate) fn pulled() -> Script {
+    let chain = Chain {
+        steps: vec!["storage".to_owned(), "prometheus".to_owned()],
+        took_ms: 41_150,
+        pulls_ms: 21_400,
+        starts_ms: 17_900,
+    };
+    pulling()
+        .at(2_400)
+        .then(pull(RELOADER_IMAGE, Some(800)))
+        .at(22_900)
+        .then(pull(PROMETHEUS_IMAGE, Some(21_400)))
+        .at(30_000)
+        .then(release("kube-state-metrics", Change::Created, Some(1)))
+        .then(finished("kube-state-metrics", Tally { created: 1, ..Tally::default() }, 29_800))
+        .at(41_200)
+        .then(status("prometheus", &prometheus(), Status::Current, ""))
+        .then(finished("prometheus", Tally { created: 2, unchanged: 1, ..Tally::default() }, 41_000))
+        .then(Kind::RunFinished {
+            exit_code: 0,
+            error: None,
+            causes: vec![],
+            hint: None,
+            tally: Tally { created: 4, unchanged: 1, ..Tally::default() },
+            took_ms: 41_200,
+            notes: vec!["Grafana: http://grafana.localhost:8080".to_owned()],
+            longest: Some(chain),
+        })
+}
+
+const PROMETHEUS_IMAGE: &str = "docker.io/prom/prometheus:v3.16.0";
+const RELOADER_IMAGE: &str = "quay.io/prometheus-operator/prometheus-config-reloader:v0.80.0";
+
+fn pull(image: &str, took_ms: Option<u64>) -> Kind {
+    Kind::ImagePull { step: "prometheus".to_owned(), object: prometheus(), image: image.to_owned(), took_ms }
 }
 
 /// A second `up`.
@@ -116,50 +164,6 @@ pub(crate) fn drift() -> Script {
         .then(over(0, Tally { configured: 2, unchanged: 4, ..Tally::default() }, 2_200, None))
 }
 
-/// An `up` that runs out of time on an image that is not there.
-pub(crate) fn timeout() -> Script {
-    let unready = vec![
-        Unready {
-            object: service(),
-            status: Status::InProgress,
-            message: "no ready endpoints".to_owned(),
-            pods: vec![],
-        },
-        Unready {
-            object: prometheus(),
-            status: Status::InProgress,
-            message: "0 of 1 replicas ready".to_owned(),
-            pods: vec![PodReason {
-                pod: "prometheus-0".to_owned(),
-                container: Some("prometheus".to_owned()),
-                reason: "ImagePullBackOff".to_owned(),
-                message: "Back-off pulling image \"prom/prometheus:v0\": 429 Too Many Requests".to_owned(),
-            }],
-        },
-    ];
-    let causes = vec!["2 objects were not ready after 10m".to_owned()];
-    running()
-        .at(4_800)
-        .then(finished("kube-state-metrics", Tally { created: 1, ..Tally::default() }, 4_600))
-        .at(600_000)
-        .then(Kind::StepFailed {
-            step: "prometheus".to_owned(),
-            message: "not ready in time".to_owned(),
-            causes: causes.clone(),
-            unready,
-        })
-        .then(left("prometheus was not ready"))
-        .then(Kind::RunFinished {
-            exit_code: 6,
-            error: Some("step prometheus was not ready in time".to_owned()),
-            causes,
-            hint: Some("kubectl --context k3d-blog describe pod/prometheus-0 -n monitoring".to_owned()),
-            tally: Tally { created: 4, unchanged: 1, ..Tally::default() },
-            took_ms: 600_000,
-            notes: vec![],
-        })
-}
-
 /// An `up` that is interrupted.
 pub(crate) fn interrupted() -> Script {
     running()
@@ -176,6 +180,12 @@ pub(crate) fn interrupted() -> Script {
             2_300,
             Some("interrupted by SIGINT"),
         ))
+}
+
+/// An `up` that another run has taken the lease from.
+pub(crate) fn ousted() -> Script {
+    let tally = Tally { created: 3, unchanged: 1, ..Tally::default() };
+    running().at(20_000).then(over(4, tally, 20_000, Some("another run has taken the lease of this stack")))
 }
 
 /// A `down` that keeps a claim.
@@ -235,7 +245,7 @@ pub(crate) fn started(command: &'static str) -> Script {
     })
 }
 
-fn over(exit_code: u8, tally: Tally, took_ms: u64, error: Option<&str>) -> Kind {
+pub(crate) fn over(exit_code: u8, tally: Tally, took_ms: u64, error: Option<&str>) -> Kind {
     let notes = ["Grafana: http://grafana.localhost:8080", "password: bootstrap credentials --show"];
     Kind::RunFinished {
         exit_code,
@@ -245,30 +255,33 @@ fn over(exit_code: u8, tally: Tally, took_ms: u64, error: Option<&str>) -> Kind 
         tally,
         took_ms,
         notes: if exit_code == 0 && tally.deleted == 0 { notes.map(str::to_owned).to_vec() } else { vec![] },
+        longest: None,
     }
 }
 
-fn left(why: &str) -> Kind {
-    Kind::StepsLeft { steps: vec!["grafana".to_owned()], why: why.to_owned() }
-}
-
-fn step(step: &str) -> Kind {
+pub(crate) fn step(step: &str) -> Kind {
     Kind::StepStarted { step: step.to_owned() }
 }
 
-fn finished(step: &str, tally: Tally, took_ms: u64) -> Kind {
+pub(crate) fn finished(step: &str, tally: Tally, took_ms: u64) -> Kind {
     Kind::StepFinished { step: step.to_owned(), tally, took_ms }
 }
 
-fn changed(step: &str, object: &ObjectRef, change: Change) -> Kind {
+pub(crate) fn changed(step: &str, object: &ObjectRef, change: Change) -> Kind {
     Kind::ObjectChanged { step: Some(step.to_owned()), object: object.clone(), change, why: None }
 }
 
-fn status(step: &str, object: &ObjectRef, status: Status, message: &str) -> Kind {
-    Kind::ObjectStatus { step: step.to_owned(), object: object.clone(), status, message: message.to_owned() }
+pub(crate) fn status(step: &str, object: &ObjectRef, status: Status, message: &str) -> Kind {
+    Kind::ObjectStatus {
+        step: step.to_owned(),
+        object: object.clone(),
+        status,
+        message: message.to_owned(),
+        trouble: false,
+    }
 }
 
-fn helm(release: &str, action: ReleaseAction, why: &str) -> Kind {
+pub(crate) fn helm(release: &str, action: ReleaseAction, why: &str) -> Kind {
     Kind::ReleaseStarted {
         step: Some(release.to_owned()),
         release: release.to_owned(),
@@ -287,11 +300,11 @@ fn release(release: &str, change: Change, revision: Option<u32>) -> Kind {
     }
 }
 
-fn prometheus() -> ObjectRef {
+pub(crate) fn prometheus() -> ObjectRef {
     ObjectRef::new(&object::STATEFUL_SET, Some("monitoring"), "prometheus")
 }
 
-fn service() -> ObjectRef {
+pub(crate) fn service() -> ObjectRef {
     ObjectRef::new(&object::SERVICE, Some("monitoring"), "prometheus")
 }
 
@@ -299,7 +312,7 @@ fn config() -> ObjectRef {
     ObjectRef::new(&object::CONFIG_MAP, Some("monitoring"), "prometheus-config")
 }
 
-fn grafana() -> ObjectRef {
+pub(crate) fn grafana() -> ObjectRef {
     ObjectRef::new(&object::DEPLOYMENT, Some("monitoring"), "grafana")
 }
 

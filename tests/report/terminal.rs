@@ -10,19 +10,23 @@ use crate::script::{self, Script};
 const WIDE: u16 = 100;
 
 /// A terminal on which somebody watches a run.
-struct Watched {
+pub(crate) struct Watched {
     screen: InMemoryTerm,
     reporter: Terminal<InMemoryTerm>,
 }
 
 impl Watched {
     fn new(columns: u16, verbosity: Verbosity) -> Self {
-        let screen = InMemoryTerm::new(40, columns);
+        Self::sized(40, columns, verbosity)
+    }
+
+    pub(crate) fn sized(rows: u16, columns: u16, verbosity: Verbosity) -> Self {
+        let screen = InMemoryTerm::new(rows, columns);
         Self { reporter: Terminal::new(screen.clone(), Paint::new(false), verbosity), screen }
     }
 
     /// Shows a script, with a tick after each event, as a slow run has them.
-    fn watch(mut self, script: Script) -> Self {
+    pub(crate) fn watch(mut self, script: Script) -> Self {
         for event in script.events() {
             self.reporter.event(&event);
             self.reporter.tick(Duration::from_millis(event.elapsed_ms));
@@ -35,7 +39,7 @@ impl Watched {
         self.screen.contents()
     }
 
-    fn contents(&self) -> String {
+    pub(crate) fn contents(&self) -> String {
         self.screen.contents()
     }
 }
@@ -108,8 +112,8 @@ fn the_live_part_of_a_second_up_vanishes() {
     let first_line = Watched::new(WIDE, Verbosity::Normal).watch(script::started("up")).contents();
     assert_eq!(first_line, "k3d-blog (k3d, v1.36.4, 3 nodes) → monitoring");
     assert_snapshot!(shown(script::again()), @"
-    k3d-blog (k3d, v1.36.4, 3 nodes) → monitoring: nothing to do, 2 objects and 1 release unchanged (0.1
-    4s)
+    k3d-blog (k3d, v1.36.4, 3 nodes) → monitoring: nothing to do, 2 objects and 1 release unchanged
+      (0.14s)
     ");
 }
 
@@ -118,7 +122,7 @@ fn drift_stays_in_sight() {
     assert_snapshot!(shown(script::drift()), @"
     k3d-blog (k3d, v1.36.4, 3 nodes) → monitoring
     ! grafana                    deployment.apps/grafana -n monitoring: spec.replicas 0 → 1 (kubectl, 3
-    min ago), taken back
+                                 min ago), taken back
       kube-state-metrics         helm: upgrading (deployment.apps/kube-state-metrics was missing)
     ✓ grafana              2.1s  1 configured, 4 unchanged
     ✓ kube-state-metrics   2.1s  1 configured
@@ -129,26 +133,28 @@ fn drift_stays_in_sight() {
 }
 
 #[test]
-fn a_timeout_lists_each_object_the_cause_first() {
-    assert_snapshot!(shown(script::timeout()), @r#"
+fn a_pull_is_shown_with_its_time() {
+    assert_snapshot!(Watched::new(WIDE, Verbosity::Normal).watch(script::pulling()).at(14), @"
     k3d-blog (k3d, v1.36.4, 3 nodes) → monitoring
     storage class local-path: the cluster's default class
     ✓ namespace           0.04s  1 created
-    ✓ kube-state-metrics   4.6s  1 created
-    ✗ prometheus                 failed: not ready in time
-      caused by: 2 objects were not ready after 10m
-      statefulset.apps/prometheus -n monitoring: 0 of 1 replicas ready
-        pod prometheus-0, container prometheus: ImagePullBackOff: Back-off pulling image "prom/prometheu
-    s:v0": 429 Too Many Requests
-      service/prometheus -n monitoring: no ready endpoints
-    out of time after 10m00s: 4 created, 1 unchanged
-      done: namespace, kube-state-metrics
-      left: grafana (prometheus was not ready)
+    ⠴ prometheus            13s  pulling docker.io/prom/prometheus:v3.16.0 12s (+1 more)
+    ⠴ kube-state-metrics    13s  helm: installing
+    ");
+}
 
-    error: step prometheus was not ready in time
-
-    hint: kubectl --context k3d-blog describe pod/prometheus-0 -n monitoring
-    "#);
+#[test]
+fn the_closing_line_says_where_the_time_went() {
+    assert_snapshot!(Watched::new(80, Verbosity::Normal).watch(script::pulled()).contents(), @"
+    k3d-blog (k3d, v1.36.4, 3 nodes) → monitoring
+    storage class local-path: the cluster's default class
+    ✓ namespace           0.04s  1 created
+    ✓ kube-state-metrics  29.8s  1 created
+    ✓ prometheus          41.0s  2 created, 1 unchanged
+    done in 41.2s: 4 created, 1 unchanged; longest: storage → prometheus 41.1s, of
+      it 21.4s image pulls and 17.9s starts
+      Grafana: http://grafana.localhost:8080
+    ");
 }
 
 #[test]
@@ -160,7 +166,7 @@ fn an_interrupted_run_leaves_no_live_line() {
     ! SIGINT: stopping once what has begun is at a clean end; again stops at once
     interrupted after 2.3s: 3 created, 1 unchanged
       done: namespace
-      left: prometheus, kube-state-metrics, grafana (interrupted)
+      not judged: prometheus, kube-state-metrics, grafana (interrupted)
 
     error: interrupted by SIGINT
 
@@ -215,14 +221,15 @@ fn a_warning_stays_in_its_place() {
 #[test]
 fn twenty_columns_are_enough_for_live_lines() {
     assert_snapshot!(Watched::new(20, Verbosity::Normal).watch(script::running()).at(3), @"
-    k3d-blog (k3d, v1.36
-    .4, 3 nodes) → monit
-    oring
-    storage class local-
-    path: the cluster's
-    default class
+    k3d-blog (k3d,
+      v1.36.4, 3 nodes)
+      → monitoring
+    storage class
+      local-path: the
+      cluster's default
+      class
     ✓ namespace 0.04s 1
-    created
+      created
     ⠸ prometheus 2s s…
     ⠸ kube-state-metr…
     ");
@@ -231,26 +238,29 @@ fn twenty_columns_are_enough_for_live_lines() {
 #[test]
 fn twenty_columns_lose_nothing_that_stays() {
     assert_snapshot!(Watched::new(20, Verbosity::Normal).watch(script::drift()).contents(), @"
-    k3d-blog (k3d, v1.36
-    .4, 3 nodes) → monit
-    oring
-    ! grafana deployment
-    .apps/grafana -n mon
-    itoring: spec.replic
-    as 0 → 1 (kubectl, 3
-     min ago), taken bac
-    k
+    k3d-blog (k3d,
+      v1.36.4, 3 nodes)
+      → monitoring
+    ! grafana
+      deployment.apps/gr
+    afana
+      -n monitoring:
+      spec.replicas 0 →
+      1 (kubectl, 3 min
+      ago), taken back
       kube-state-metrics
-     helm: upgrading (de
-    ployment.apps/kube-s
-    tate-metrics was mis
-    sing)
-    ✓ grafana 2.1s 1 con
-    figured, 4 unchanged
+      helm: upgrading
+      (deployment.apps/k
+    ube-state-metrics
+      was missing)
+    ✓ grafana 2.1s 1
+      configured, 4
+      unchanged
     ✓ kube-state-metrics
-     2.1s 1 configured
-    done in 2.2s: 2 conf
-    igured, 4 unchanged
+      2.1s 1 configured
+    done in 2.2s: 2
+      configured, 4
+      unchanged
       Grafana: http://gr
     afana.localhost:8080
       password: bootstra

@@ -7,6 +7,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+pub(crate) mod world;
+
 /// One cluster, and the command as it is run against it.
 pub(crate) struct Bench {
     kubeconfig: PathBuf,
@@ -48,7 +50,9 @@ impl Bench {
             }
         }
         command.args(arguments).env("KUBECONFIG", &self.kubeconfig).env("NO_COLOR", "1").stdin(Stdio::null());
-        command.env_remove("CI");
+        for name in ["CI", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"] {
+            command.env_remove(name);
+        }
         if let Some(helm) = &self.helm {
             command.env("BOOTSTRAP_HELM", helm).env("BOOTSTRAP_CHARTS", charts());
         }
@@ -105,17 +109,30 @@ impl Bench {
         self.said.lock().expect("no test holds it while it fails").clone()
     }
 
+    /// The client, ready to be started.
+    pub(crate) fn kubectl_command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        let mut kubectl = Command::new(devcluster::tool(devcluster::Tool::Kubectl).expect("kubectl"));
+        kubectl.env("KUBECONFIG", &self.kubeconfig).args(arguments).stdin(Stdio::null());
+        kubectl
+    }
+
     /// Runs kubectl, which must end with 0.
     pub(crate) fn kubectl<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> String {
-        let kubectl = devcluster::tool(devcluster::Tool::Kubectl).expect("kubectl");
-        let output = Command::new(kubectl)
-            .env("KUBECONFIG", &self.kubeconfig)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .expect("kubectl starts");
+        let output = self.kubectl_command(arguments).output().expect("kubectl starts");
         assert!(output.status.success(), "kubectl: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Adds a node that is Ready: a control plane has no kubelet that would bring one, and runs no pod that would need it.
+    pub(crate) fn add_node(&self) {
+        self.apply(r#"{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "none"}}"#, &[]);
+        let ready = r#"{"status": {"conditions": [{"type": "Ready", "status": "True"}]}}"#;
+        self.kubectl(["patch", "node", "none", "--subresource=status", "--type=merge", "-p", ready]);
+    }
+
+    /// Waits until an object is there.
+    pub(crate) fn await_object(&self, object: &str, namespace: &str) {
+        self.kubectl(["wait", "--for=create", "--timeout=60s", "-n", namespace, object]);
     }
 
     /// Applies a manifest with kubectl.

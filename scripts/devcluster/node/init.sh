@@ -1,10 +1,10 @@
 #!/bin/sh
 # The first process of a node, in namespaces of its own: processes, mounts, network. When it ends the kernel ends all
 # others and takes back mounts and links, so whoever stops a node has one process to kill.
-# It gives the node a /run and a /var of its own, waits for its link, and keeps the services running.
-# Arguments: the state folder, the node's name, its address, the address of the host's end. It writes a line once it stands.
+# It gives the node a /run and a /var of its own, sets up the network, and keeps the services running.
+# Arguments: the state folder, the node's name. It writes a line once it stands.
 set -eu
-state=$1 name=$2 address=$3 gateway=$4
+state=$1 name=$2
 node=/run/devcluster
 
 echo started
@@ -12,16 +12,15 @@ exec > /dev/null
 
 mount --make-rshared /
 mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p "$node" /run/lock
+mkdir -p "$node" /run/lock /run/containerd
+# Where the kubelet's cAdvisor looks for it; without it no metric of a container would say whose it is.
+ln -s "$node/containerd.sock" /run/containerd/containerd.sock
 mount --bind "$state" "$node"
 mount --bind "$node/var" /var
 
 echo "$name" > /proc/sys/kernel/hostname
 ip link set lo up
-until ip link show eth0 > /dev/null 2>&1; do sleep 0.02; done
-ip addr add "$address/24" dev eth0
-ip link set eth0 up
-ip route add default via "$gateway"
+sh -eu "$node/network.sh"
 
 keep_running() {
     while :; do

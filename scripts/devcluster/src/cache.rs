@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Progress;
 use crate::process;
-use crate::tools::{Module, digest, sources};
+use crate::tools::{Build, Module, digest, sources};
 
 /// The cache, open for use.
 pub(crate) struct Cache {
@@ -83,9 +83,8 @@ impl Cache {
         for file in sources(module) {
             fs::write(source.join(file.path().file_name().unwrap_or_default()), file.contents())?;
         }
-        self.go_build(module, &source, &bin.join(module.programs[0]))?;
-        for alias in &module.programs[1..] {
-            std::os::unix::fs::symlink(module.programs[0], bin.join(alias))?;
+        for build in module.builds {
+            self.go_build(module, build, &source, &bin)?;
         }
         fs::write(stored.join("entry.json"), serde_json::to_vec_pretty(&measure(module, &bin)?)?)?;
         let place = self.entry(module);
@@ -95,14 +94,18 @@ impl Cache {
         fs::rename(&stored, &place).with_context(|| format!("failed to store {}", place.display()))
     }
 
-    fn go_build(&self, module: &Module, source: &Path, output: &Path) -> Result<()> {
+    fn go_build(&self, module: &Module, build: &Build, source: &Path, bin: &Path) -> Result<()> {
+        let (program, aliases) = build.programs.split_first().context("a build has a program")?;
+        for alias in aliases {
+            std::os::unix::fs::symlink(program, bin.join(alias))?;
+        }
         let stamps: Vec<_> = module.stamp.iter().map(|stamp| format!("-X {stamp}")).collect();
         let mut go = Command::new("go");
         go.args(["build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags"])
             .arg(format!("-s -w {}", stamps.join(" ")))
             .arg("-o")
-            .arg(output)
-            .arg(module.package)
+            .arg(bin.join(program))
+            .arg(build.package)
             .current_dir(source)
             .env("CGO_ENABLED", "0")
             .env("GOFLAGS", "")
@@ -141,8 +144,9 @@ fn is_not_found(error: &anyhow::Error) -> bool {
 /// Reads what `bin` holds, as `entry.json` should have it.
 fn measure(module: &Module, bin: &Path) -> Result<Entry> {
     let sizes = module
-        .programs
+        .builds
         .iter()
+        .flat_map(|build| build.programs)
         .map(|program| Ok(((*program).to_owned(), fs::metadata(bin.join(program))?.len())))
         .collect::<Result<_>>()?;
     Ok(Entry { sources: digest(module), sizes })
@@ -167,8 +171,13 @@ mod tests {
 
     use super::*;
 
-    const HELLO: Module =
-        Module { folder: "hello", version: "v1", package: ".", programs: &["hello"], stamp: &[], seconds: 5 };
+    const HELLO: Module = Module {
+        folder: "hello",
+        version: "v1",
+        builds: &[Build { package: ".", programs: &["hello"] }],
+        stamp: &[],
+        seconds: 5,
+    };
 
     #[test]
     fn what_is_not_whole_is_built_anew() {

@@ -48,6 +48,37 @@ pub(crate) struct Pair {
     pub(crate) key: String,
 }
 
+impl Pair {
+    /// Writes `NAME.crt` and `NAME.key`.
+    pub(crate) fn store(&self, folder: &Path, name: &str) -> Result<()> {
+        fs::write(folder.join(format!("{name}.crt")), &self.certificate)?;
+        write_secret(&folder.join(format!("{name}.key")), &self.key)
+    }
+}
+
+/// What a server needs to speak TLS, and a client to trust it; all of it PEM.
+#[derive(Clone, Debug)]
+pub struct ServingCertificate {
+    /// The authority that a client has to trust.
+    pub authority: String,
+    /// The server's certificate.
+    pub certificate: String,
+    /// The key to it.
+    pub key: String,
+}
+
+impl ServingCertificate {
+    /// Makes an authority, and by it a certificate for host names and addresses.
+    ///
+    /// # Errors
+    /// When a name is none.
+    pub fn new(names: &[&str]) -> Result<Self> {
+        let (authority, issuer) = authority("devcluster")?;
+        let Pair { certificate, key } = server(&issuer, names)?;
+        Ok(Self { authority, certificate, key })
+    }
+}
+
 /// The files of a cluster's certificates.
 pub(crate) struct Pki {
     folder: PathBuf,
@@ -65,20 +96,17 @@ impl Pki {
         fs::write(pki.file("ca.crt"), &pki.authority)?;
         write_secret(&pki.file("ca.key"), &pki.issuer.key().serialize_pem())?;
         fs::write(pki.file("front-proxy-ca.crt"), front_authority)?;
-        pki.store("front-proxy-client", &client(&front_issuer, &Identity::user("front-proxy-client"))?)?;
-        pki.store("apiserver", &pki.server(names)?)?;
-        pki.store(
-            "apiserver-kubelet-client",
-            &pki.client(&Identity::in_group("apiserver-kubelet-client", "system:masters"))?,
-        )?;
+        client(&front_issuer, &Identity::user("front-proxy-client"))?.store(folder, "front-proxy-client")?;
+        pki.server(names)?.store(folder, "apiserver")?;
+        let kubelet_client = Identity::in_group("apiserver-kubelet-client", "system:masters");
+        pki.client(&kubelet_client)?.store(folder, "apiserver-kubelet-client")?;
         let accounts = KeyPair::generate()?;
         write_secret(&pki.file("service-accounts.key"), &accounts.serialize_pem())?;
         fs::write(pki.file("service-accounts.pub"), accounts.public_key_pem())?;
         Ok(pki)
     }
 
-    /// The path of one of the files.
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
+    fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
@@ -89,17 +117,15 @@ impl Pki {
 
     /// Signs a server certificate for host names and addresses.
     pub(crate) fn server(&self, names: &[&str]) -> Result<Pair> {
-        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = leaf(CertificateParams::new(names)?, ExtendedKeyUsagePurpose::ServerAuth);
-        params.distinguished_name.push(DnType::CommonName, "devcluster");
-        sign(&params, &self.issuer)
+        server(&self.issuer, names)
     }
+}
 
-    /// Writes `NAME.crt` and `NAME.key`.
-    pub(crate) fn store(&self, name: &str, pair: &Pair) -> Result<()> {
-        fs::write(self.file(&format!("{name}.crt")), &pair.certificate)?;
-        write_secret(&self.file(&format!("{name}.key")), &pair.key)
-    }
+fn server(issuer: &Issuer<'_, KeyPair>, names: &[&str]) -> Result<Pair> {
+    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = leaf(CertificateParams::new(names)?, ExtendedKeyUsagePurpose::ServerAuth);
+    params.distinguished_name.push(DnType::CommonName, "devcluster");
+    sign(&params, issuer)
 }
 
 /// Writes a file that only its owner may read.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};
-use devcluster::{ControlPlane, Node, Options, Progress, Source, Status, Tool};
+use devcluster::{Cluster, ControlPlane, Options, Progress, Source, Status, Tool};
 
 /// A real Kubernetes on one Linux machine, without Docker.
 #[derive(Parser)]
@@ -18,24 +18,31 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Brings a whole node up, or leaves one that works as it is; needs root
+    /// Brings a whole cluster up, or leaves one that works as it is; needs root
     Up {
         #[command(flatten)]
         place: Place,
+        /// Machines of the cluster, each with a kubelet, containerd and network of its own [default: 1]
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=Cluster::MOST_NODES.into()))]
+        nodes: Option<u8>,
     },
     /// Installs and builds what `up` needs, once per machine
-    Prepare,
-    /// Takes the node away, with everything that belongs to it
+    Prepare {
+        /// Builds what `load --build-images` needs as well
+        #[arg(long)]
+        build_images: bool,
+    },
+    /// Takes the cluster away, with everything that belongs to it
     Down {
         #[command(flatten)]
         place: Place,
     },
-    /// Says whether the node works; ends 0 if it does
+    /// Says whether the cluster works; ends 0 if it does
     Status {
         #[command(flatten)]
         place: Place,
     },
-    /// Loads images into the node: pulled where a registry answers, else a stand-in for each
+    /// Loads images into every node: pulled where a registry answers, else a stand-in for each
     Load {
         #[command(flatten)]
         place: Place,
@@ -45,9 +52,8 @@ enum Command {
         /// Loads every image that the manifests and Helm values in a folder name
         #[arg(long, value_name = "DIR", conflicts_with = "images")]
         stack: Option<PathBuf>,
-        /// Asks no registry: every image becomes a stand-in
-        #[arg(long)]
-        stand_ins: bool,
+        #[command(flatten)]
+        making: Making,
     },
     /// Runs etcd and an API server on loopback until interrupted; needs no root
     ControlPlane {
@@ -62,20 +68,42 @@ enum Command {
     },
 }
 
-/// Which node.
+/// How images are made where none is to be pulled.
+#[derive(Args)]
+#[group(multiple = false)]
+struct Making {
+    /// Asks no registry: builds the real programs from their Go modules, and makes stand-ins for the others
+    #[arg(long)]
+    build_images: bool,
+    /// Asks no registry: every image becomes a stand-in
+    #[arg(long)]
+    stand_ins: bool,
+}
+
+impl Making {
+    fn source(&self) -> Source {
+        match self {
+            Self { build_images: true, .. } => Source::Built,
+            Self { stand_ins: true, .. } => Source::StandIn,
+            _ => Source::default(),
+        }
+    }
+}
+
+/// Which cluster.
 #[derive(Args)]
 struct Place {
-    /// Name of the node and of its context
-    #[arg(long, default_value = Node::NAME)]
+    /// Name of the cluster and of its context
+    #[arg(long, default_value = Cluster::NAME)]
     name: String,
-    /// The folder that nodes lie in
-    #[arg(long, value_name = "DIR", default_value = Node::STATE)]
+    /// The folder that clusters lie in
+    #[arg(long, value_name = "DIR", default_value = Cluster::STATE)]
     state_dir: PathBuf,
 }
 
 impl Place {
-    fn node(&self) -> Result<Node> {
-        Node::new(&self.name, &self.state_dir, Progress::stderr())
+    fn cluster(&self) -> Result<Cluster> {
+        Cluster::new(&self.name, &self.state_dir, Progress::stderr())
     }
 }
 
@@ -94,17 +122,20 @@ impl Cli {
 impl Command {
     fn run(self) -> Result<()> {
         match self {
-            Self::Up { place } => place.node()?.up(),
-            Self::Prepare => Node::new(Node::NAME, Path::new(Node::STATE), Progress::stderr())?.prepare(),
-            Self::Down { place } => place.node()?.down(),
-            Self::Status { place } => status(&place),
-            Self::Load { place, images, stack, stand_ins } => {
-                let source = if stand_ins { Source::StandIn } else { Source::default() };
-                match stack {
-                    Some(folder) => place.node()?.load_stack(&folder, source),
-                    None => place.node()?.load(&images, source),
-                }
+            Self::Up { place, nodes } => match nodes {
+                Some(count) => place.cluster()?.with_nodes(count)?.up(),
+                None => place.cluster()?.up(),
+            },
+            Self::Prepare { build_images } => {
+                let source = if build_images { Source::Built } else { Source::default() };
+                Cluster::new(Cluster::NAME, Path::new(Cluster::STATE), Progress::stderr())?.prepare(source)
             }
+            Self::Down { place } => place.cluster()?.down(),
+            Self::Status { place } => status(&place),
+            Self::Load { place, images, stack, making } => match stack {
+                Some(folder) => place.cluster()?.load_stack(&folder, making.source()),
+                None => place.cluster()?.load(&images, making.source()),
+            },
             Self::ControlPlane { controllers } => control_plane(controllers),
             Self::Tool { tool } => print(&devcluster::tool(tool)?.display().to_string()),
         }
@@ -112,15 +143,15 @@ impl Command {
 }
 
 fn status(place: &Place) -> Result<()> {
-    match place.node()?.status()? {
-        Status::Ready => print(&format!("{} is up", place.name)),
-        Status::Broken => bail!("{} is there but does not work", place.name),
+    match place.cluster()?.status()? {
+        Status::Ready(nodes) => print(&format!("{} is up: {}", place.name, nodes.join(", "))),
+        Status::Broken(why) => bail!("{} is there but does not work: {why}", place.name),
         Status::Absent => bail!("{} is not up", place.name),
     }
 }
 
 fn parse_tool(name: &str) -> Result<Tool, String> {
-    Tool::ALL.into_iter().find(|tool| tool.name() == name).ok_or_else(|| {
+    Tool::ALL.iter().copied().find(|tool| tool.name() == name).ok_or_else(|| {
         let names: Vec<_> = Tool::ALL.iter().map(|tool| tool.name()).collect();
         format!("known are {}", names.join(", "))
     })

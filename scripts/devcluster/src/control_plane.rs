@@ -20,6 +20,7 @@ use crate::{Progress, Tool, kubeconfig, tools};
 /// Ready takes four to five seconds on two idle cores; a busy machine may take many times that.
 const START_DEADLINE: Duration = Duration::from_mins(2);
 const PAUSE: Duration = Duration::from_millis(50);
+const API_SERVER: &str = "kube-apiserver";
 /// Starts with another port when the chosen one was taken in between.
 const ATTEMPTS: usize = 3;
 
@@ -28,6 +29,8 @@ const ATTEMPTS: usize = 3;
 pub struct Options {
     /// Name of the context in its kubeconfigs.
     pub context: String,
+    /// The version of the API server; all other programs are the newest.
+    pub version: Version,
     /// Starts the controller manager and the scheduler as well.
     pub controllers: bool,
     /// Keeps an audit log: one line of JSON per request.
@@ -36,10 +39,29 @@ pub struct Options {
     pub progress: Progress,
 }
 
+/// A Kubernetes that `bootstrap` works with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// The one that everything else here is, too.
+    Newest,
+    /// The one below which `bootstrap` refuses to work.
+    Oldest,
+}
+
+impl Version {
+    fn api_server(self) -> Tool {
+        match self {
+            Self::Newest => Tool::KubeApiserver,
+            Self::Oldest => Tool::OldestKubeApiserver,
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
             context: "devcluster".to_owned(),
+            version: Version::Newest,
             controllers: false,
             audit: false,
             progress: Progress::stderr(),
@@ -55,6 +77,7 @@ pub struct ControlPlane {
     pki: Pki,
     options: Options,
     port: u16,
+    api_server: PathBuf,
     kubectl: PathBuf,
 }
 
@@ -90,7 +113,7 @@ impl ControlPlane {
         let wanted = [
             Tool::Kubectl,
             Tool::Etcd,
-            Tool::KubeApiserver,
+            options.version.api_server(),
             Tool::KubeControllerManager,
             Tool::KubeScheduler,
         ];
@@ -106,21 +129,10 @@ impl ControlPlane {
 
         let store = Etcd { folder: folder.path() };
         group.spawn("etcd", Command::new(etcd).args(store.arguments()), &folder.path().join("etcd.log"))?;
-        let audit_policy = folder.path().join("audit-policy.yaml");
-        fs::write(&audit_policy, components::AUDIT_POLICY)?;
-        let server = ApiServer {
-            etcd: store.url(),
-            pki: &folder.path().join("pki"),
-            address: "127.0.0.1",
-            port,
-            advertise: None,
-            audit_log: options.audit.then(|| folder.path().join("audit.log")),
-            audit_policy,
-        };
-        let log = folder.path().join("kube-apiserver.log");
-        group.spawn("kube-apiserver", Command::new(api_server).args(server.arguments()), &log)?;
-
-        let mut plane = Self { group, folder, pki, options, port, kubectl: kubectl.clone() };
+        fs::write(folder.path().join("audit-policy.yaml"), components::AUDIT_POLICY)?;
+        let (api_server, kubectl) = (api_server.clone(), kubectl.clone());
+        let mut plane = Self { group, folder, pki, options, port, api_server, kubectl };
+        plane.spawn_api_server()?;
         let admin = plane.kubeconfig_for(&Identity::admin())?;
         fs::rename(admin, plane.kubeconfig())?;
         plane.wait_until_ready()?;
@@ -173,6 +185,23 @@ impl ControlPlane {
         process::run(kubectl.arg("--kubeconfig").arg(self.kubeconfig()).args(arguments))
     }
 
+    /// Kills the API server, as a crash would, and returns when it is gone. What it has stored stays.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn kill_api_server(&mut self) -> Result<()> {
+        self.group.kill(API_SERVER)
+    }
+
+    /// Starts the API server again, where it was, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it cannot be started, or does not become ready.
+    pub fn start_api_server(&mut self) -> Result<()> {
+        self.spawn_api_server()?;
+        self.wait_until_ready()
+    }
+
     /// Ends it and says whether its folder could be removed; dropping it does the same in silence.
     ///
     /// # Errors
@@ -181,6 +210,21 @@ impl ControlPlane {
         drop(self.group);
         let path = self.folder.path().to_owned();
         self.folder.close().with_context(|| format!("failed to remove {}", path.display()))
+    }
+
+    fn spawn_api_server(&mut self) -> Result<()> {
+        let folder = self.folder.path();
+        let server = ApiServer {
+            etcd: Etcd { folder }.url(),
+            pki: &folder.join("pki"),
+            address: "127.0.0.1",
+            port: self.port,
+            advertise: None,
+            audit_log: self.audit_log(),
+            audit_policy: folder.join("audit-policy.yaml"),
+        };
+        let log = folder.join(format!("{API_SERVER}.log"));
+        self.group.spawn(API_SERVER, Command::new(&self.api_server).args(server.arguments()), &log)
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
@@ -194,10 +238,7 @@ impl ControlPlane {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                bail!(
-                    "the API server was not ready after {START_DEADLINE:?}: {}",
-                    self.log_of("kube-apiserver")
-                );
+                bail!("the API server was not ready after {START_DEADLINE:?}: {}", self.log_of(API_SERVER));
             }
             thread::sleep(PAUSE);
         }

@@ -1,7 +1,7 @@
 //! Client configuration: files of our own, and our entry in the user's.
 //! The user's file is only ever changed by kubectl, so that everything else in it stays as it is.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 
@@ -62,6 +62,7 @@ impl UserConfig {
 
     /// Adds a context with its cluster and user, and makes it current.
     pub(crate) fn add(&self, kubectl: &Path, context: &str, server: &str, pki: &Path) -> Result<()> {
+        let _turn = turn()?;
         let file = |option: &str, name: &str| format!("--{option}={}", pki.join(name).display());
         let (cluster, user) = (format!("--cluster={context}"), format!("--user={context}"));
         let (server, authority) = (format!("--server={server}"), file("certificate-authority", "ca.crt"));
@@ -75,6 +76,7 @@ impl UserConfig {
 
     /// Takes the same out again and makes current what was; the file goes too if it held nothing before and holds nothing now.
     pub(crate) fn remove(&self, kubectl: &Path, context: &str) -> Result<()> {
+        let _turn = turn()?;
         let contexts = self.config(kubectl, &["get-contexts", "--output=name"])?;
         if contexts.lines().any(|line| line == context) {
             if self.current_context(kubectl).as_deref() == Some(context) {
@@ -104,5 +106,41 @@ impl UserConfig {
 
     fn config(&self, kubectl: &Path, arguments: &[&str]) -> Result<String> {
         run(Command::new(kubectl).arg("config").args(arguments).env("KUBECONFIG", &self.paths))
+    }
+}
+
+/// Waits for other processes that change a client configuration: of two kubectls that do so at once, one gives up.
+fn turn() -> Result<File> {
+    // A lock on a folder that is always there leaves nothing behind.
+    let folder = File::open(std::env::temp_dir())?;
+    folder.lock()?;
+    Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certs::{Identity, Pki};
+    use crate::{Tool, tool};
+
+    #[test]
+    fn clusters_that_start_at_once_all_get_their_entry() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let kubectl = tool(Tool::Kubectl).expect("built");
+        let pki = Pki::create(folder.path(), &[]).expect("an authority");
+        let admin = pki.client(&Identity::admin()).expect("signed");
+        admin.store(folder.path(), "admin").expect("written");
+        let path = folder.path().join("kube/config");
+        let config = UserConfig { paths: path.display().to_string(), made: true, current: None };
+        let names: Vec<_> = (0..6).map(|number| format!("cluster-{number}")).collect();
+        std::thread::scope(|threads| {
+            for name in &names {
+                threads.spawn(|| {
+                    config.add(&kubectl, name, "https://127.0.0.1:1", folder.path()).expect("added");
+                });
+            }
+        });
+        let contexts = config.config(&kubectl, &["get-contexts", "--output=name"]).expect("read");
+        assert_eq!(contexts.lines().collect::<Vec<_>>(), names);
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn last_lines(text: &str) -> String {
 ///
 /// They join the process group of a watchdog, which holds the read end of a pipe. The kernel closes the other end when
 /// the owner is gone, for whatever reason; then the watchdog ends the group and removes the folder.
-pub(crate) struct Group {
+pub struct Group {
     watchdog: Child,
     _pipe: ChildStdin,
     members: Vec<(&'static str, Child)>,
@@ -53,7 +53,10 @@ exec setsid sh -c 'kill -s KILL -- "-$1"; until rm -rf -- "$2"; do sleep 0.1; do
 
 impl Group {
     /// Starts the watchdog, which owns `folder` from now on.
-    pub(crate) fn start(folder: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    /// When there is no `sh`.
+    pub fn start(folder: &Path) -> Result<Self> {
         let mut watchdog = Command::new("sh")
             .args(["-c", WATCHDOG, "devcluster-watchdog"])
             .arg(folder)
@@ -63,12 +66,15 @@ impl Group {
             .stderr(Stdio::null())
             .spawn()
             .context("failed to start the watchdog")?;
-        let pipe = watchdog.stdin.take().expect("its standard input is a pipe");
+        let pipe = watchdog.stdin.take().context("the watchdog has no pipe")?;
         Ok(Self { watchdog, _pipe: pipe, members: Vec::new() })
     }
 
     /// Starts a member, its output in a log file.
-    pub(crate) fn spawn(&mut self, name: &'static str, command: &mut Command, log: &Path) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the log cannot be written or the program cannot be started.
+    pub fn spawn(&mut self, name: &'static str, command: &mut Command, log: &Path) -> Result<()> {
         let log = File::create(log)?;
         let child = command
             .process_group(self.id().as_raw_nonzero().get())
@@ -81,8 +87,23 @@ impl Group {
         Ok(())
     }
 
+    /// Kills a member and waits until it is gone; it may be started again.
+    ///
+    /// # Errors
+    /// When there is none of that name, or it cannot be killed.
+    pub fn kill(&mut self, name: &str) -> Result<()> {
+        let place = self.members.iter().position(|(member, _)| *member == name);
+        let (_, mut child) = self.members.remove(place.with_context(|| format!("{name} does not run"))?);
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
     /// Names a member that has ended, if one has.
-    pub(crate) fn ended(&mut self) -> io::Result<Option<(&'static str, ExitStatus)>> {
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn ended(&mut self) -> io::Result<Option<(&'static str, ExitStatus)>> {
         for (name, child) in &mut self.members {
             if let Some(status) = child.try_wait()? {
                 return Ok(Some((name, status)));

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // account is the admin as the database knows him: the environment's password counts when the database is made, and
@@ -47,12 +48,23 @@ func (a account) digest(password string) string {
 }
 
 type datasource struct {
-	UID       string `yaml:"uid" json:"uid"`
-	Name      string `yaml:"name" json:"name"`
-	Type      string `yaml:"type" json:"type"`
-	Access    string `yaml:"access" json:"access"`
-	URL       string `yaml:"url" json:"url"`
-	IsDefault bool   `yaml:"isDefault" json:"isDefault"`
+	ID        int            `yaml:"-" json:"id"`
+	UID       string         `yaml:"uid" json:"uid"`
+	OrgID     int            `yaml:"-" json:"orgId"`
+	Name      string         `yaml:"name" json:"name"`
+	Type      string         `yaml:"type" json:"type"`
+	Access    string         `yaml:"access" json:"access"`
+	URL       string         `yaml:"url" json:"url"`
+	IsDefault bool           `yaml:"isDefault" json:"isDefault"`
+	JSONData  map[string]any `yaml:"jsonData" json:"jsonData"`
+	Editable  bool           `yaml:"editable" json:"-"`
+	ReadOnly  bool           `yaml:"-" json:"readOnly"`
+}
+
+// setting is what jsonData says under a name, or nothing.
+func (d *datasource) setting(name string) string {
+	value, _ := d.JSONData[name].(string)
+	return value
 }
 
 // readDatasources reads every file of the datasources folder; two defaults are an error, as in Grafana.
@@ -71,6 +83,12 @@ func readDatasources(provisioning string) ([]datasource, error) {
 			if datasource.IsDefault {
 				defaults++
 			}
+			if datasource.UID == "" {
+				sum := sha256.Sum256([]byte(datasource.Name))
+				datasource.UID = strings.ToUpper(fmt.Sprintf("P%x", sum[:8]))
+			}
+			datasource.ID, datasource.OrgID = len(all)+1, 1
+			datasource.ReadOnly = !datasource.Editable
 			all = append(all, datasource)
 		}
 		return nil

@@ -14,10 +14,6 @@ use crate::status::Status;
 #[tokio::test(start_paused = true)]
 async fn a_timeout_names_the_object_and_what_its_pod_waits_for() {
     let mut run = Run::start();
-    let object = deployment("grafana", 5, 0);
-    let ready = deployment("ready", 6, 1);
-    let waiting = run.until_current(vec![seen(&object), seen(&ready)]);
-    let _watch = run.deployments(&[object, ready]).await;
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": "grafana-6d5-x", "uid": "pod", "ownerReferences": [
@@ -28,19 +24,16 @@ async fn a_timeout_names_the_object_and_what_its_pod_waits_for() {
             "state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image \"i\""}},
         }]},
     });
-    let set = json!({"metadata": {"name": "grafana-6d5", "uid": "set", "ownerReferences": [
+    let set = json!({"metadata": {"name": "grafana-6d5", "uid": "set", "annotations": {"deployment.kubernetes.io/revision": "1"}, "ownerReferences": [
         {"apiVersion": "apps/v1", "kind": "Deployment", "name": "grafana", "uid": "grafana"},
     ]}});
-    for _ in 0..3 {
-        let asked = run.server.next().await;
-        match asked.path().rsplit('/').next() {
-            Some("pods") => asked.with(std::slice::from_ref(&pod)),
-            Some("replicasets") => asked.with(std::slice::from_ref(&set)),
-            Some("events") => asked.refuse(StatusCode::FORBIDDEN, "Forbidden", "events is forbidden"),
-            other => panic!("unexpected request for {other:?}"),
-        }
-    }
-    let error = waiting.await.expect("no panic").expect_err("a timeout");
+    run.server.put("pods", &[pod]);
+    run.server.put("replicasets", &[set]);
+    let object = deployment("grafana", 5, 0);
+    let ready = deployment("ready", 6, 1);
+    let waiting = run.until_current(vec![seen(&object), seen(&ready)]);
+    let _watch = run.deployments(&[object, ready]).await;
+    let error = run.end_of(waiting).await.expect_err("a timeout");
     assert_eq!(error.to_string(), "timed out waiting for deployment.apps/grafana -n monitoring");
     let WaitError::TimedOut(unready) = error else { panic!("not a timeout: {error}") };
     assert_eq!(unready[0].message, "0 of 1 replicas ready");
@@ -107,21 +100,6 @@ async fn cancelling_ends_the_wait_and_dropping_ends_the_watch() {
     watch.ended().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_watch_that_is_too_old_begins_anew() {
-    let mut run = Run::start();
-    let object = deployment("grafana", 5, 0);
-    let waiting = run.until_current(vec![seen(&object)]);
-    let watch = run.deployments(&[object]).await;
-    let expired = json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "code": 410, "reason": "Expired", "message": "too old resource version: 1 (9)",
-    });
-    watch.send("ERROR", &expired);
-    run.server.list(DEPLOYMENTS).await.with(&[deployment("grafana", 9, 1)]);
-    waiting.await.expect("no panic").expect("current");
-}
-
 #[tokio::test]
 async fn a_kind_that_must_not_be_watched_is_an_error_that_names_it() {
     let mut run = Run::start();
@@ -157,41 +135,39 @@ async fn a_rollout_that_still_pulls_an_image_has_not_failed() {
     let mut late = deployment("grafana", 5, 0);
     late["status"]["conditions"] =
         json!([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]);
+    run.server.put(
+        "pods",
+        &[json!({
+            "metadata": {"name": "p", "uid": "pod", "ownerReferences": [
+                {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "s", "uid": "set"},
+            ]},
+            "status": {"phase": "Pending", "containerStatuses": [{
+                "name": "grafana", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"waiting": {"reason": "ContainerCreating"}},
+            }]},
+        })],
+    );
+    run.server.put(
+        "replicasets",
+        &[json!({"metadata": {"name": "s", "uid": "set", "annotations": {"deployment.kubernetes.io/revision": "1"}, "ownerReferences": [
+            {"apiVersion": "apps/v1", "kind": "Deployment", "name": "grafana", "uid": "grafana"},
+        ]}})],
+    );
+    run.server.put(
+        "events",
+        &[json!({
+            "metadata": {"name": "e"},
+            "involvedObject": {"uid": "pod", "fieldPath": "spec.containers{grafana}"},
+            "reason": "Pulling", "type": "Normal", "message": "Pulling image \"i\"",
+        })],
+    );
     let waiting = run.until_current(vec![seen(&late)]);
-    for _ in 0..3 {
-        let asked = run.server.next().await;
-        match asked.path().rsplit('/').next() {
-            Some("pods") => asked.with(&[json!({
-                "metadata": {"name": "p", "uid": "pod", "ownerReferences": [
-                    {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "s", "uid": "set"},
-                ]},
-                "status": {"phase": "Pending", "containerStatuses": [{
-                    "name": "grafana", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
-                    "state": {"waiting": {"reason": "ContainerCreating"}},
-                }]},
-            })]),
-            Some("replicasets") => {
-                asked.with(&[json!({"metadata": {"name": "s", "uid": "set", "ownerReferences": [
-                    {"apiVersion": "apps/v1", "kind": "Deployment", "name": "grafana", "uid": "grafana"},
-                ]}})]);
-            }
-            _ => asked.with(&[json!({
-                "metadata": {"name": "e"},
-                "involvedObject": {"uid": "pod", "fieldPath": "spec.containers{grafana}"},
-                "reason": "Pulling", "type": "Normal", "message": "Pulling image \"i\"",
-            })]),
-        }
-    }
     let watch = run.deployments(&[late]).await;
+    // Until pods and events are known, nothing is said of it.
+    assert_eq!(run.hear().await, "grafana InProgress 0 of 1 replicas ready; an image is still being pulled");
     watch.send("MODIFIED", &deployment("grafana", 9, 1));
     waiting.await.expect("no panic").expect("current");
-    assert_eq!(
-        run.said(),
-        [
-            "grafana InProgress 0 of 1 replicas ready; an image is still being pulled",
-            "grafana Current 1 of 1 replicas ready",
-        ]
-    );
+    assert_eq!(run.said(), ["grafana Current 1 of 1 replicas ready"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,5 @@
-//! The cgroups of a node: one folder in every hierarchy, of version 1 or 2, under which the kubelet makes its own.
+//! The cgroups of a cluster: one folder in every hierarchy, of version 1 or 2, with one for each node in it.
+//! With one for all, each kubelet would end the pods of the others.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,26 +8,39 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::node::Node;
+
 const PAUSE: Duration = Duration::from_millis(20);
 /// A killed process leaves its cgroup a moment after it is gone.
 const EMPTY_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Name of a node's folder, below the root of each hierarchy.
-pub(crate) fn name(node: &str) -> String {
-    format!("bootstrap-devcluster-{node}")
+/// Name of a cluster's folder, below the root of each hierarchy.
+fn name(cluster: &str) -> String {
+    format!("bootstrap-devcluster-{cluster}")
 }
 
-/// Makes a node's cgroups.
-pub(crate) fn create(node: &str) -> Result<()> {
+/// The folder in which a node's kubelet makes its own, as a path from the root of a hierarchy.
+pub(crate) fn of_node(cluster: &str, node: &str) -> String {
+    format!("/{}/{node}", name(cluster))
+}
+
+/// Makes the cgroups of a cluster and of its nodes.
+pub(crate) fn create(cluster: &str, nodes: &[Node]) -> Result<()> {
     for hierarchy in hierarchies()? {
-        let folder = hierarchy.join(name(node));
-        fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", folder.display()))?;
-        enable_controllers(&hierarchy);
-        // Version 1 gives a new cpuset neither processors nor memory, and then no process may enter it.
-        for file in ["cpuset.cpus", "cpuset.mems"] {
-            if let Ok(value) = fs::read(hierarchy.join(file)) {
-                fs::write(folder.join(file), value)?;
-            }
+        let folder = hierarchy.join(name(cluster));
+        create_below(&hierarchy, &folder)?;
+        nodes.iter().try_for_each(|node| create_below(&folder, &folder.join(&node.name)))?;
+    }
+    Ok(())
+}
+
+fn create_below(parent: &Path, folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("failed to create {}", folder.display()))?;
+    enable_controllers(parent);
+    // Version 1 gives a new cpuset neither processors nor memory, and then no process may enter it.
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        if let Ok(value) = fs::read(parent.join(file)) {
+            fs::write(folder.join(file), value)?;
         }
     }
     Ok(())
@@ -34,18 +48,18 @@ pub(crate) fn create(node: &str) -> Result<()> {
 
 /// Version 2 hands a controller down only where it is told to; the kubelet wants them all. Most are on already, and one
 /// that cannot be is named by the kubelet, which knows whether it needs it.
-fn enable_controllers(hierarchy: &Path) {
-    let controllers = fs::read_to_string(hierarchy.join("cgroup.controllers")).unwrap_or_default();
+fn enable_controllers(folder: &Path) {
+    let controllers = fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
     for controller in controllers.split_whitespace() {
-        drop(fs::write(hierarchy.join("cgroup.subtree_control"), format!("+{controller}")));
+        drop(fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}")));
     }
 }
 
-/// Removes a node's cgroups and all below them.
-pub(crate) fn remove(node: &str) -> Result<()> {
+/// Removes a cluster's cgroups and all below them.
+pub(crate) fn remove(cluster: &str) -> Result<()> {
     let deadline = Instant::now() + EMPTY_DEADLINE;
     for hierarchy in hierarchies()? {
-        let folder = hierarchy.join(name(node));
+        let folder = hierarchy.join(name(cluster));
         while folder.exists() {
             match remove_tree(&folder) {
                 Err(error) if Instant::now() > deadline => {

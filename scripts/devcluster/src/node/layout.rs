@@ -1,4 +1,4 @@
-//! Where everything of a node lies, outside and inside of it. One folder holds it all, and goes with it.
+//! Where everything of a node lies, outside and inside of it. One folder in its cluster's holds it all, and goes with that.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,21 +33,13 @@ impl Layout {
         self.path("containerd.sock")
     }
 
-    /// The administrator's client configuration.
-    pub(crate) fn kubeconfig(&self) -> PathBuf {
-        self.path("kubeconfig")
-    }
-
     /// Makes the folders that the node's processes expect.
     pub(crate) fn create(&self) -> Result<()> {
-        for folder in ["bin", "cni", "etcd", "log", "services", "var/lib", "var/log", "var/tmp"] {
+        for folder in ["bin", "cni", "log", "pki", "services", "var/lib", "var/log", "var/tmp"] {
             let folder = self.path(folder);
             fs::create_dir_all(&folder).with_context(|| format!("failed to create {}", folder.display()))?;
         }
-        std::os::unix::fs::symlink("/run", self.path("var/run"))?;
-        // etcd refuses a folder that others may enter, and its socket needs no other guard.
-        fs::set_permissions(self.path("etcd"), std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
-        Ok(())
+        Ok(std::os::unix::fs::symlink("/run", self.path("var/run"))?)
     }
 
     /// Puts a program where the node sees it, whatever becomes of the cache; without a copy where that can be.
@@ -65,20 +57,19 @@ impl Layout {
         }
         Ok(())
     }
+}
 
-    /// Removes it with all in it, but never what somebody has mounted there.
-    pub(crate) fn remove(&self) -> Result<()> {
-        let folder = self.root();
-        let mounts = fs::read_to_string("/proc/self/mounts")?;
-        let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
-        if let Some(place) = places.map(Path::new).find(|place| place.starts_with(folder)) {
-            bail!("{} is a mount that is not the node's; unmount it first", place.display());
+/// Removes the folder of a cluster with all in it, but never what somebody has mounted there.
+pub(crate) fn remove(folder: &Path) -> Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    if let Some(place) = places.map(Path::new).find(|place| place.starts_with(folder)) {
+        bail!("{} is a mount that is not the cluster's; unmount it first", place.display());
+    }
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("failed to remove {}", folder.display()))
         }
-        match fs::remove_dir_all(folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("failed to remove {}", folder.display()))
-            }
-            _ => Ok(()),
-        }
+        _ => Ok(()),
     }
 }

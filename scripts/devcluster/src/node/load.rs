@@ -1,4 +1,4 @@
-//! Gives a node the images that its pods will ask for: from their registry where it answers, else a stand-in.
+//! Gives every node the images that its pods will ask for: from their registry, built here, or a stand-in.
 //! Whatever is a stand-in is called one, every time it is named.
 
 use std::collections::BTreeMap;
@@ -8,10 +8,12 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use crate::Progress;
+use crate::cluster::addons;
 use crate::node::images::{Image, Layer};
+use crate::node::recipe::Recipe;
 use crate::node::reference::Reference;
-use crate::node::runtime::Runtime;
-use crate::node::{addons, packages, registry};
+use crate::node::runtime::Runtimes;
+use crate::node::{packages, registry};
 use crate::tools::{Tool, tools};
 
 /// Where images come from.
@@ -20,13 +22,15 @@ pub enum Source {
     /// The registry where it answers, else a stand-in.
     #[default]
     RegistryOrStandIn,
+    /// The real program, built from its Go module, where there is a recipe for it, else a stand-in; no registry is asked.
+    Built,
     /// A stand-in, whether a registry answers or not.
     StandIn,
 }
 
-/// Loads images that the node does not have yet.
+/// Loads images that a node does not have yet.
 pub(crate) fn load(
-    runtime: &Runtime<'_>,
+    runtime: &Runtimes<'_>,
     references: &[Reference],
     source: Source,
     progress: Progress,
@@ -35,7 +39,7 @@ pub(crate) fn load(
     let present = runtime.references()?;
     let made = runtime.imported();
     let mut registries = Registries { source, progress, answers: BTreeMap::new() };
-    let mut stand_ins = Vec::new();
+    let mut wanted = Vec::new();
     for reference in references {
         let name = reference.to_string();
         let (present, was_made) = (present.contains(&name), made.contains_key(&name));
@@ -43,20 +47,26 @@ pub(crate) fn load(
             progress.say(format!("{name}: already there"));
         } else if present || !registries.pull(runtime, reference) {
             // One that is there already is made again, in case the program has changed since.
-            stand_ins.push(stand_in(reference, progress)?);
+            let recipe = if source == Source::Built { Recipe::of(reference) } else { None };
+            wanted.push((reference, recipe));
         }
     }
-    let imported = runtime.import(&stand_ins)?;
-    for image in &stand_ins {
+    Recipe::prepare(wanted.iter().filter_map(|(_, recipe)| *recipe), progress)?;
+    let images = wanted.iter().map(|(reference, recipe)| match recipe {
+        Some(recipe) => recipe.image(reference, progress),
+        None => stand_in(reference, progress),
+    });
+    let images = images.collect::<Result<Vec<_>>>()?;
+    let imported = runtime.import(&images)?;
+    let mut stand_ins = 0;
+    for (image, (_, recipe)) in images.iter().zip(&wanted) {
         let state = if imported.contains(&image.reference) { "" } else { " (already there)" };
-        progress.say(format!("{}: a stand-in{state}, not the real program", image.reference));
+        let what = recipe.map_or("a stand-in, not the real program", Recipe::describe);
+        progress.say(format!("{}: {what}{state}", image.reference));
+        stand_ins += usize::from(recipe.is_none_or(Recipe::is_stand_in));
     }
     let seconds = started.elapsed().as_secs_f32();
-    progress.say(format!(
-        "{} images, {} of them stand-ins, in {seconds:.1} s",
-        references.len(),
-        stand_ins.len()
-    ));
+    progress.say(format!("{} images, {stand_ins} of them stand-ins, in {seconds:.1} s", references.len()));
     Ok(())
 }
 
@@ -68,8 +78,8 @@ struct Registries {
 }
 
 impl Registries {
-    fn pull(&mut self, runtime: &Runtime<'_>, reference: &Reference) -> bool {
-        if self.source == Source::StandIn || !self.answers(&reference.registry) {
+    fn pull(&mut self, runtime: &Runtimes<'_>, reference: &Reference) -> bool {
+        if self.source != Source::RegistryOrStandIn || !self.answers(&reference.registry) {
             return false;
         }
         self.progress.say(format!("{reference}: pulling"));

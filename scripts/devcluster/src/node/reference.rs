@@ -42,6 +42,11 @@ impl Reference {
         Ok(Self { registry: registry.to_owned(), repository, version })
     }
 
+    /// The tag, unless there is a digest in its place.
+    pub(crate) fn tag(&self) -> Option<&str> {
+        self.version.strip_prefix(':')
+    }
+
     /// The program that the image is named after.
     pub(crate) fn program(&self) -> &str {
         self.repository.rsplit('/').next().unwrap_or(&self.repository)

@@ -1,19 +1,12 @@
 //! What `sandbox` is on a system without namespaces: nothing runs there, and nothing can be started.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 
+use crate::node::Node;
 use crate::node::layout::Layout;
-
-/// What the first process would be told.
-#[expect(dead_code, reason = "nobody is there to read it")]
-pub(crate) struct Names<'a> {
-    pub(crate) node: &'a str,
-    pub(crate) address: &'a str,
-    pub(crate) gateway: &'a str,
-}
 
 #[expect(clippy::unnecessary_wraps, reason = "the same signature as on Linux")]
 pub(crate) fn find(_: &Layout) -> Result<Option<Pid>> {
@@ -21,15 +14,24 @@ pub(crate) fn find(_: &Layout) -> Result<Option<Pid>> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the same signature as on Linux")]
-pub(crate) fn namesake(_: &Layout) -> Result<Option<PathBuf>> {
+pub(crate) fn any(_: &Path) -> Result<bool> {
+    Ok(false)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the same signature as on Linux")]
+pub(crate) fn namesake(_: &Path) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the same signature as on Linux")]
-pub(crate) fn stop(_: &Layout) -> Result<()> {
+pub(crate) fn stop(_: &Path) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn start(_: &Layout, _: &Names<'_>) -> Result<Pid> {
+pub(crate) fn start(_: &Node) -> Result<Pid> {
     bail!("a node needs Linux' namespaces")
+}
+
+pub(crate) fn signal(node: &Node, _: &str, _: Signal) -> Result<()> {
+    bail!("{} does not run", node.name)
 }

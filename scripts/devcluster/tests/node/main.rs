@@ -1,7 +1,8 @@
-//! The full node on this machine: pods run on it, and nothing of it is left behind, whatever was killed before.
+//! A whole cluster on this machine: pods run on its nodes, and nothing of it is left behind, whatever was killed before.
 //! Needs root on Linux; elsewhere it says that it was skipped. There, it may not be.
 
 mod census;
+mod traffic;
 
 use std::fs;
 use std::io::Write as _;
@@ -10,25 +11,29 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use devcluster::{Node, Progress, Status};
+use devcluster::{Cluster, Progress, Source, Status};
 
 use census::Census;
 
 const NAME: &str = "census";
+const SECOND: &str = "census-2";
 const DEADLINE: Duration = Duration::from_mins(1);
 /// Nobody listens there, so no registry answers.
 const UNREACHABLE: &str = "127.0.0.1:1";
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 #[test]
-fn a_node_runs_pods_and_leaves_nothing_behind() {
+fn nodes_run_pods_and_leave_nothing_behind() {
     if let Some(reason) = reason_to_skip() {
         // Not by a macro: the harness would swallow it.
         writeln!(std::io::stderr(), "SKIPPED node test: {reason}").expect("stderr");
         return;
     }
     let site = Site::new();
-    Node::new(NAME, &site.state(), Progress::stderr()).expect("a name").prepare().expect("prepared");
+    Cluster::new(NAME, &site.state(), Progress::stderr())
+        .expect("a name")
+        .prepare(Source::default())
+        .expect("prepared");
     let before = site.census();
 
     pods_run(&site);
@@ -41,25 +46,30 @@ fn a_node_runs_pods_and_leaves_nothing_behind() {
     assert!(!site.kubeconfig().exists(), "a file that up made goes with the node");
 }
 
-/// Brings a node up beside a context of the user's, runs pods on it, and takes it away.
+/// Brings two nodes up beside a context of the user's, runs pods on them, and takes them away.
 fn pods_run(site: &Site) {
     fs::write(site.kubeconfig(), OTHER_CONTEXT).expect("written");
-    site.succeed(&["up"]);
-    let node = site.node();
-    assert_eq!(node.status().expect("status"), Status::Ready);
+    site.succeed(&["up", "--nodes", "2"]);
+    let cluster = site.cluster();
+    assert_eq!(cluster.status().expect("status"), Status::Ready(vec![NAME.into(), SECOND.into()]));
     let contexts = kubectl_config(site, "get-contexts");
     assert!(contexts.contains("kept-one") && contexts.contains(NAME), "{contexts}");
     assert_eq!(kubectl_config(site, "current-context").trim(), NAME);
-    let label =
-        node.kubectl(["get", "nodes", "--selector=bootstrap.internal/devcluster=true", "--output=name"]);
-    assert_eq!(label.expect("nodes"), format!("node/{NAME}\n"));
+    let label = "--selector=bootstrap.internal/devcluster=true";
+    let labelled = cluster.kubectl(["get", "nodes", label, "--output=name"]).expect("nodes");
+    assert_eq!(labelled, format!("node/{NAME}\nnode/{SECOND}\n"));
     let again = site.succeed(&["up"]);
     assert_eq!(again, format!("{NAME} is up already\n"));
+    let refusal = cluster.clone().with_nodes(3).expect("few").up().expect_err("it has 2").to_string();
+    assert!(
+        refusal.contains("has 2 nodes, not 3") && refusal.contains("devcluster down --name"),
+        "{refusal}"
+    );
 
     let elsewhere = site.folder.path().join("elsewhere");
-    let namesake = Node::new(NAME, &elsewhere, Progress::none()).expect("a name");
-    let refusal = namesake.down().expect_err("not its node").to_string();
-    assert!(refusal.contains("another node named"), "{refusal}");
+    let namesake = Cluster::new(NAME, &elsewhere, Progress::none()).expect("a name");
+    let refusal = namesake.down().expect_err("not its cluster").to_string();
+    assert!(refusal.contains("another cluster named"), "{refusal}");
 
     let (plain, pinned) =
         (format!("{UNREACHABLE}/none/idle:1"), format!("{UNREACHABLE}/none/pinned@{DIGEST}"));
@@ -69,63 +79,60 @@ fn pods_run(site: &Site) {
 
     let manifest = site.folder.path().join("pods.yaml");
     fs::write(&manifest, PODS.replace("PLAIN", &plain).replace("PINNED", &pinned)).expect("written");
-    node.kubectl(["apply", "--filename", &manifest.display().to_string()]).expect("applied");
+    cluster.kubectl(["apply", "--filename", &manifest.display().to_string()]).expect("applied");
     for pod in ["pod/writer", "pod/plain", "pod/pinned"] {
-        node.kubectl(["wait", pod, "--for=condition=Ready", "--timeout=60s"]).expect(pod);
+        cluster.kubectl(["wait", pod, "--for=condition=Ready", "--timeout=60s"]).expect(pod);
     }
-    let log = node.kubectl(["logs", "writer"]).expect("a log");
+    let log = cluster.kubectl(["logs", "writer"]).expect("a log");
     assert!(log.contains("10.43.0.1") && log.contains("kept on the volume"), "{log}");
 
-    // What is left running is the node's to end.
+    traffic::crosses_nodes(&cluster, [NAME, SECOND], site.folder.path());
+    let both_are_measured = || {
+        let metrics = cluster.kubectl(["get", "--raw=/apis/metrics.k8s.io/v1beta1/nodes"]).expect("metrics");
+        [NAME, SECOND].iter().all(|node| metrics.contains(&format!("\"name\":\"{node}\"")))
+    };
+    wait_until("both nodes have metrics", both_are_measured);
+
+    // What is left running is the cluster's to end.
     site.succeed(&["down"]);
-    assert_eq!(node.status().expect("status"), Status::Absent);
+    assert_eq!(cluster.status().expect("status"), Status::Absent);
     assert_eq!(site.succeed(&["down"]), format!("{NAME} was not up\n"));
 }
 
-/// Kills `up` on its way, then the node's parts, then all of it; each time the next command copes.
+/// Kills `up` on its way, then parts of the nodes, then all of them; each time the next command copes.
 fn survives_kills(site: &Site) {
-    let mut up = site.command(&["up"]).stderr(Stdio::null()).spawn().expect("started");
-    let socket = site.state().join(NAME).join("containerd.sock");
-    wait_until("containerd listens", || socket.exists());
-    up.kill().expect("SIGKILL");
-    up.wait().expect("reaped");
-    let node = site.node();
-    assert_eq!(node.status().expect("status"), Status::Broken);
+    let is_broken = |cluster: &Cluster| matches!(cluster.status().expect("status"), Status::Broken(_));
+    let cluster = site.cluster();
+    site.kill_up(&["up", "--nodes", "2"]);
+    assert!(is_broken(&cluster));
 
     let told = site.succeed(&["up"]);
     assert!(told.contains("made anew"), "{told}");
-    assert_eq!(node.status().expect("status"), Status::Ready);
-    node.kubectl([
-        "run",
-        "idle",
-        "--image=devcluster.internal/busybox:1",
-        "--command",
-        "--",
-        "sleep",
-        "1000",
-    ])
-    .expect("run");
-    node.kubectl(["wait", "pod/idle", "--for=condition=Ready", "--timeout=60s"]).expect("ready");
+    assert_eq!(cluster.status().expect("status"), Status::Ready(vec![NAME.into(), SECOND.into()]));
+    for node in [NAME, SECOND] {
+        let pod = IDLE.replace("NODE", node);
+        let manifest = site.folder.path().join("idle.yaml");
+        fs::write(&manifest, pod).expect("written");
+        cluster.kubectl(["apply", "--filename", &manifest.display().to_string()]).expect("applied");
+    }
+    cluster.kubectl(["wait", "pod", "--all", "--for=condition=Ready", "--timeout=60s"]).expect("ready");
 
     for program in ["containerd", "kubelet", "containerd-shim-runc-v2"] {
         let killed = census::processes_of_node(&site.state()).into_iter().filter(|it| it.program == program);
-        assert_ne!(killed.map(|process| process.kill()).count(), 0, "{program}");
+        assert!(killed.map(|process| process.kill()).count() >= 2, "{program} on each node");
     }
     site.succeed(&["down"]);
 
-    // And once more with the first process gone before: nothing runs, but files and cgroups are left.
-    let mut up = site.command(&["up"]).stderr(Stdio::null()).spawn().expect("started");
-    wait_until("containerd listens", || socket.exists());
-    up.kill().expect("SIGKILL");
-    up.wait().expect("reaped");
+    // And once more with the first processes gone before: nothing runs, but files and cgroups are left.
+    site.kill_up(&["up", "--nodes", "2"]);
     census::processes_of_node(&site.state()).iter().for_each(census::Process::kill);
     wait_until("all are gone", || census::processes_of_node(&site.state()).is_empty());
-    assert_eq!(node.status().expect("status"), Status::Broken);
+    assert!(is_broken(&cluster));
     site.succeed(&["down"]);
-    assert_eq!(node.status().expect("status"), Status::Absent);
+    assert_eq!(cluster.status().expect("status"), Status::Absent);
 }
 
-/// Where a test's node and its user's configuration lie.
+/// Where a test's cluster and its user's configuration lie.
 struct Site {
     folder: tempfile::TempDir,
 }
@@ -146,8 +153,8 @@ impl Site {
         self.folder.path().join("user/config")
     }
 
-    fn node(&self) -> Node {
-        Node::new(NAME, &self.state(), Progress::none()).expect("a name")
+    fn cluster(&self) -> Cluster {
+        Cluster::new(NAME, &self.state(), Progress::none()).expect("a name")
     }
 
     fn census(&self) -> Census {
@@ -163,6 +170,15 @@ impl Site {
             .args(&arguments[1..]);
         command.env("KUBECONFIG", self.kubeconfig()).stdin(Stdio::null());
         command
+    }
+
+    /// Starts `up` and kills it when containerd listens on the second node.
+    fn kill_up(&self, arguments: &[&str]) {
+        let mut up = self.command(arguments).stderr(Stdio::null()).spawn().expect("started");
+        let socket = self.state().join(NAME).join("nodes").join(SECOND).join("containerd.sock");
+        wait_until("containerd listens", || socket.exists());
+        up.kill().expect("SIGKILL");
+        up.wait().expect("reaped");
     }
 
     /// Runs the command and gives what it says on standard error.
@@ -234,6 +250,8 @@ apiVersion: v1
 kind: Pod
 metadata: {name: writer}
 spec:
+  # Far from the provisioner and from cluster DNS.
+  nodeSelector: {kubernetes.io/hostname: census-2}
   securityContext: {runAsUser: 1000, fsGroup: 1000}
   containers:
   - name: writer
@@ -271,4 +289,15 @@ metadata: {name: pinned}
 spec:
   containers:
   - {name: idle, image: 'PINNED'}
+";
+
+/// A pod on one of the nodes.
+const IDLE: &str = r"
+apiVersion: v1
+kind: Pod
+metadata: {name: idle-NODE}
+spec:
+  nodeSelector: {kubernetes.io/hostname: NODE}
+  containers:
+  - {name: idle, image: 'devcluster.internal/busybox:1', command: [sleep, '1000']}
 ";

@@ -1,0 +1,200 @@
+//! What is made of the pods and events around an object while it is waited for.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::super::{Deadline, WaitError};
+use super::{LONG, Run, deployment, seen};
+use crate::event::Kind;
+
+const PODS: &str = "/api/v1/namespaces/monitoring/pods";
+const EVENTS: &str = "/api/v1/namespaces/monitoring/events";
+
+/// The only pod of the Deployment `grafana`, with its only container in a state.
+fn pod(version: u32, restarts: u32, state: &Value, last: &Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": "grafana-1", "namespace": "monitoring", "uid": "pod", "resourceVersion": version.to_string(),
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "grafana", "uid": "set"}],
+        },
+        "spec": {"nodeName": "n", "containers": [{"name": "grafana", "image": "example.com/grafana:1"}]},
+        "status": {"phase": "Pending", "containerStatuses": [{
+            "name": "grafana", "image": "example.com/grafana:1", "imageID": "", "ready": false,
+            "restartCount": restarts, "state": state, "lastState": last,
+        }]},
+    })
+}
+
+fn waiting(reason: &str, message: &str) -> Value {
+    json!({"waiting": {"reason": reason, "message": message}})
+}
+
+fn ended(code: i32) -> Value {
+    json!({"terminated": {"exitCode": code, "reason": "Error"}})
+}
+
+fn replica_set() -> Value {
+    json!({"metadata": {
+        "name": "grafana", "namespace": "monitoring", "uid": "set",
+        "annotations": {"deployment.kubernetes.io/revision": "1"},
+        "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "grafana", "uid": "grafana"}],
+    }})
+}
+
+fn pulling(reason: &str, version: u32, at: &str) -> Value {
+    json!({
+        "metadata": {"name": reason, "namespace": "monitoring", "uid": reason, "resourceVersion": version.to_string()},
+        "involvedObject": {"uid": "pod", "fieldPath": "spec.containers{grafana}"},
+        "reason": reason, "type": "Normal", "message": "example.com/grafana:1", "lastTimestamp": at,
+    })
+}
+
+#[tokio::test]
+async fn an_image_that_does_not_exist_ends_the_wait_at_once() {
+    let mut run = Run::start();
+    run.server.put("replicasets", &[replica_set()]);
+    let creating = waiting("ContainerCreating", "");
+    run.server.put("pods", &[pod(3, 0, &creating, &json!({}))]);
+    let object = deployment("grafana", 5, 0);
+    let waiting_for = run.until_current(vec![seen(&object)]);
+    let _watch = run.deployments(&[object]).await;
+    let pods = run.server.watch_around(PODS).await;
+    assert!(!waiting_for.is_finished());
+    let missing = waiting("ErrImagePull", "failed to resolve reference \"example.com/grafana:1\": not found");
+    pods.send("MODIFIED", &pod(7, 0, &missing, &json!({})));
+    let error = run.end_of(waiting_for).await.expect_err("a verdict");
+    let WaitError::Failed(failed) = error else { panic!("not a verdict: {error}") };
+    assert_eq!(failed[0].pods[0].reason, "ErrImagePull");
+    assert_eq!(
+        failed[0].hint.as_deref(),
+        Some("kubectl --context test describe pod/grafana-1 -n monitoring")
+    );
+}
+
+#[tokio::test]
+async fn a_registry_that_is_busy_is_a_trouble_and_no_verdict() {
+    let mut run = Run::start();
+    run.server.put("replicasets", &[replica_set()]);
+    let busy = waiting("ErrImagePull", "unexpected status: 429 Too Many Requests");
+    run.server.put("pods", &[pod(3, 0, &busy, &json!({}))]);
+    let object = deployment("grafana", 5, 0);
+    let waiting_for = run.until_current(vec![seen(&object)]);
+    let watch = run.deployments(&[object]).await;
+    while !run.hear().await.contains("429 Too Many Requests") {}
+    watch.send("MODIFIED", &deployment("grafana", 9, 1));
+    run.end_of(waiting_for).await.expect("current");
+}
+
+#[tokio::test]
+async fn the_third_crash_alike_is_a_verdict_and_one_that_differs_is_none() {
+    for (last_code, hopeless) in [(1, true), (2, false)] {
+        let mut run = Run::start();
+        run.server.put("replicasets", &[replica_set()]);
+        run.server.put("pods", &[pod(3, 1, &waiting("CrashLoopBackOff", ""), &ended(1))]);
+        let object = deployment("grafana", 5, 0);
+        let waiting_for = run.until_current(vec![seen(&object)]);
+        let watch = run.deployments(&[object]).await;
+        let pods = run.server.watch_around(PODS).await;
+        while !run.hear().await.contains("1 restart") {}
+        pods.send("MODIFIED", &pod(7, 3, &waiting("CrashLoopBackOff", ""), &ended(last_code)));
+        if hopeless {
+            let log = "/api/v1/namespaces/monitoring/pods/grafana-1/log";
+            let asked = run.server.next().await;
+            assert_eq!((asked.path(), asked.uri().contains("previous=true")), (log, true));
+            asked.refuse(StatusCode::FORBIDDEN, "Forbidden", "no");
+            let error = run.end_of(waiting_for).await.expect_err("a verdict");
+            assert_eq!(error.unready()[0].pods[0].message, "exit code 1, 3 restarts");
+        } else {
+            while !run.hear().await.contains("3 restarts") {}
+            watch.send("MODIFIED", &deployment("grafana", 9, 1));
+            run.end_of(waiting_for).await.expect("current");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_in_which_an_image_is_pulled_does_not_count() {
+    let mut run = Run::start();
+    run.server.put("replicasets", &[replica_set()]);
+    run.server.put("pods", &[pod(3, 0, &waiting("ContainerCreating", ""), &json!({}))]);
+    run.server.put("events", &[pulling("Pulling", 3, "2026-11-25T03:00:00Z")]);
+    let object = deployment("grafana", 5, 0);
+    let (began, given) = (Instant::now(), Duration::from_secs(10));
+    let deadline = Deadline { end: began + given, last: began + LONG };
+    let waiting_for = run.until_current_by(deadline, vec![seen(&object)]);
+    let _watch = run.deployments(&[object]).await;
+    let events = run.server.watch_around(EVENTS).await;
+    sleep(3 * given).await;
+    assert!(!waiting_for.is_finished());
+    events.send("ADDED", &pulling("Pulled", 4, "2026-11-25T03:00:30Z"));
+    run.end_of(waiting_for).await.expect_err("a timeout");
+    let took = began.elapsed();
+    assert!(took >= 4 * given && took < 5 * given, "took {took:?}");
+    let mut pulls = Vec::new();
+    while let Ok(event) = run.events.try_recv() {
+        if let Kind::ImagePull { image, took_ms, .. } = event.kind {
+            pulls.push((image, took_ms.map(|took| took / 10_000)));
+        }
+    }
+    let image = "example.com/grafana:1".to_owned();
+    assert_eq!(pulls, [(image.clone(), None), (image, Some(3))]);
+}
+
+#[tokio::test]
+async fn a_stateful_set_that_is_stuck_at_a_broken_pod_is_freed_of_it() {
+    let mut run = Run::start();
+    let set = |version: u32, ready: u32| {
+        json!({
+            "apiVersion": "apps/v1", "kind": "StatefulSet",
+            "metadata": {
+                "name": "loki", "namespace": "monitoring", "uid": "loki", "generation": 2,
+                "resourceVersion": version.to_string(),
+            },
+            "spec": {"replicas": 1},
+            "status": {
+                "observedGeneration": 2, "replicas": 1, "readyReplicas": ready, "updatedReplicas": ready,
+                "updateRevision": "new", "currentRevision": if ready > 0 { "new" } else { "old" },
+            },
+        })
+    };
+    run.server.put("pods", &[json!({
+        "metadata": {
+            "name": "loki-0", "namespace": "monitoring", "uid": "pod",
+            "labels": {"controller-revision-hash": "old"},
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "loki", "uid": "loki"}],
+        },
+        "spec": {"nodeName": "n", "containers": [{"name": "loki", "image": "i"}]},
+        "status": {"phase": "Pending", "containerStatuses": [{
+            "name": "loki", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+            "state": waiting("ImagePullBackOff", "not found"),
+        }]},
+    })]);
+    let waiting_for = run.until_current(vec![seen(&set(5, 0))]);
+    let path = "/apis/apps/v1/namespaces/monitoring/statefulsets";
+    run.server.list(path).await.with(&[set(5, 0)]);
+    let watch = run.server.watch(path).await;
+    let asked = run.server.next().await;
+    assert_eq!(
+        (asked.method(), asked.path()),
+        (&Method::DELETE, "/api/v1/namespaces/monitoring/pods/loki-0")
+    );
+    asked.answer(StatusCode::OK, &json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}));
+    watch.send("MODIFIED", &set(9, 1));
+    run.end_of(waiting_for).await.expect("current");
+}
+
+#[tokio::test]
+async fn a_wait_goes_on_without_what_may_not_be_watched() {
+    let mut run = Run::start();
+    run.server.forbid("pods");
+    let object = deployment("grafana", 5, 0);
+    let waiting_for = run.until_current(vec![seen(&object)]);
+    let watch = run.deployments(&[object]).await;
+    run.server.watch_around(EVENTS).await;
+    watch.send("MODIFIED", &deployment("grafana", 9, 1));
+    run.end_of(waiting_for).await.expect("current");
+}

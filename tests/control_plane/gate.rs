@@ -1,0 +1,44 @@
+//! What `up` waits for before it begins, on a cluster that lacks it.
+
+use std::time::Duration;
+
+use devcluster::ControlPlane;
+
+use crate::{Scene, assert_says, config_map};
+
+const DEFINITION: &str = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: \
+                          gates.test.internal}\nspec:\n  group: test.internal\n  scope: Namespaced\n  names: {kind: Gate, \
+                          plural: gates}\n  versions:\n  - {name: v1, served: true, storage: true, schema: \
+                          {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}\n---\n";
+
+/// An aggregated API whose server is nowhere.
+const BROKEN: &str = r#"{"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+    "metadata": {"name": "v1.broken.internal"}, "spec": {"group": "broken.internal", "version": "v1",
+    "groupPriorityMinimum": 100, "versionPriority": 100, "insecureSkipTLSVerify": true,
+    "service": {"namespace": "kube-system", "name": "nowhere"}}}"#;
+
+#[test]
+fn without_a_node_nothing_begins_and_without_an_api_of_others_all_goes_on() {
+    let cluster = ControlPlane::start().expect("a control plane");
+    let resource = "apiVersion: test.internal/v1\nkind: Gate\nmetadata: {name: open}\n";
+    let scene = Scene::on(&cluster, "gate", &(config_map("one", "a") + DEFINITION + resource));
+    let ran = scene.run("up", &["--timeout", "3s"]);
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert_says(&ran, &["waited 3 s for a node to be Ready", "describe nodes"]);
+    assert_eq!(ran.stderr.matches("waiting for a node to be Ready").count(), 1, "{}", ran.stderr);
+    let ran = scene.run("up", &["--timeout", "3s", "-o", "json"]);
+    let waiting = r#""event":"waiting","what":"a node to be Ready""#;
+    assert_eq!(ran.stdout.matches(waiting).count(), 1, "{}", ran.stdout);
+    assert_eq!(scene.bench.kubectl(["get", "namespace", "--ignore-not-found", "gate"]), "");
+
+    scene.bench.add_node();
+    scene.bench.apply(BROKEN, &[]);
+    let ran = scene.run("up", &["--timeout", "10s"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let what = "apiservice v1.broken.internal to be available";
+    let waiting = format!("waiting for {what}");
+    let warning = format!("warning: waited 5 s for {what}, and went on without it");
+    assert_says(&ran, &[&waiting, &warning]);
+    assert!(ran.took < Duration::from_secs(8), "{:?}", ran.took);
+    scene.kubectl(&["get", "gates.test.internal/open"]);
+}

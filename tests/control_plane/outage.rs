@@ -1,0 +1,103 @@
+//! An API server that goes away in the middle of a run, and comes back or does not.
+
+use std::time::{Duration, Instant};
+
+use devcluster::{ControlPlane, Tool};
+
+use crate::support::Bench;
+use crate::{Scene, assert_says, config_map};
+
+const DEPLOYMENT: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: late}\nspec:\n  selector: {matchLabels: \
+                          {app: late}}\n  template:\n    metadata: {labels: {app: late}}\n    spec: {containers: [{name: \
+                          main, image: none}]}\n";
+
+/// Enough of them that writes are under way for seconds.
+const MANY: usize = 400;
+
+fn control_plane() -> ControlPlane {
+    let plane = ControlPlane::start().expect("a control plane");
+    Bench::new(&plane.kubeconfig()).add_node();
+    plane
+}
+
+#[test]
+fn an_object_that_becomes_current_after_the_server_has_restarted_is_seen() {
+    let mut plane = control_plane();
+    let scene = Scene::on(&plane, "restart", DEPLOYMENT);
+    let more = "  - {name: then, needs: [main], manifests: [then.yaml]}\n";
+    scene.write("stack.yaml", &(scene.stack() + more));
+    scene.write("then.yaml", &config_map("then", "a"));
+    let began = Instant::now();
+    let up = scene.start("up", &[]);
+    scene.await_object("deployment/late");
+    plane.kill_api_server().expect("killed");
+    let meanwhile = scene.run("up", &[]);
+    assert_eq!(meanwhile.code, 3, "{}", meanwhile.stderr);
+    assert!(meanwhile.took < Duration::from_secs(5), "{:?}", meanwhile.took);
+    plane.start_api_server().expect("started again");
+    let status = r#"{"status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1,
+        "availableReplicas": 1}}"#;
+    scene.kubectl(&["patch", "deployment", "late", "--subresource=status", "--type=merge", "-p", status]);
+    let current = Instant::now();
+    let ran = scene.bench.finish(up, began);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(current.elapsed() < Duration::from_secs(3), "{:?} after it was Current", current.elapsed());
+    scene.kubectl(&["get", "configmap/then"]);
+}
+
+#[test]
+fn writes_that_are_under_way_when_the_server_restarts_are_made_again() {
+    let mut plane = control_plane();
+    let scene = Scene::on(&plane, "writes", &many());
+    let began = Instant::now();
+    let mut up = scene.start("up", &[]);
+    scene.await_object("configmap/c0");
+    plane.kill_api_server().expect("killed");
+    assert!(up.try_wait().expect("asked").is_none(), "it still writes");
+    plane.start_api_server().expect("started again");
+    let ran = scene.bench.finish(up, began);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_says(&ran, &[&format!("configmap/c{} created", MANY - 1)]);
+
+    scene.write("main.yaml", &many().replace("key: a", "key: b"));
+    let began = Instant::now();
+    let up = scene.start("up", &["--timeout", "10s"]);
+    scene.kubectl(&["wait", "--for=jsonpath={.data.key}=b", "--timeout=60s", "configmap/c0"]);
+    plane.kill_api_server().expect("killed");
+    let ran = scene.bench.finish(up, began);
+    assert_eq!(ran.code, 6, "the server stays away:\n{}", ran.stderr);
+    assert_says(&ran, &["waiting for the API server to answer (Connection refused"]);
+    assert_says(&ran, &["failed to apply configmap/c", "; asked "]);
+    assert!(ran.took < Duration::from_secs(20), "{:?}", ran.took);
+}
+
+fn many() -> String {
+    (0..MANY).map(|number| config_map(&format!("c{number}"), "a")).collect()
+}
+
+#[test]
+fn a_release_that_helm_works_on_when_the_server_restarts_is_finished() {
+    let mut plane = control_plane();
+    let mut scene = Scene::on(&plane, "released", "");
+    scene.bench = Bench::new(&plane.kubeconfig()).with_helm(devcluster::tool(Tool::Helm).expect("helm"));
+    scene.write(
+        "stack.yaml",
+        "name: released\nnamespace: released\nsteps:\n  - {name: main, helm: {release: many, chart: 'oci://nowhere/many', \
+         version: 1.0.0}}\n",
+    );
+    scene.write("charts/many/Chart.yaml", "apiVersion: v2\nname: many\nversion: 1.0.0\n");
+    let template = "{{- range until 600 }}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c{{ . }}}\n{{- end }}\n";
+    scene.write("charts/many/templates/many.yaml", template);
+    let charts = scene.folder().join("charts");
+    let began = Instant::now();
+    let mut up = scene.start("up", &["--charts", charts.to_str().expect("a path")]);
+    scene.await_object("secret/sh.helm.release.v1.many.v1");
+    plane.kill_api_server().expect("killed");
+    assert!(up.try_wait().expect("asked").is_none(), "it still works");
+    plane.start_api_server().expect("started again");
+    let ran = scene.bench.finish(up, began);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.matches("helm: ").count() > 1, "it was started again:\n{}", ran.stderr);
+    let status = scene.kubectl(&["get", "secrets", "-l", "owner=helm,status=deployed", "-o=name"]);
+    assert_eq!(status.lines().count(), 1, "{status}");
+}
