@@ -44,6 +44,11 @@ impl Case {
         Self { alone: true, ..self }
     }
 
+    /// Tells whether nothing is shown unless its sign was seen.
+    pub(crate) fn needs_sign(&self) -> bool {
+        self.exit != 0 || self.hands != Hands::None
+    }
+
     /// Names the trial, so that all that have to end alike can be asked for.
     pub(crate) fn title(&self) -> String {
         let group = match self.exit {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::case::{Case, Hands, is_ready};
+use crate::case::{Case, is_ready};
 use crate::watch::Seen;
 
 /// How soon after its sign a cause that waiting cannot mend must have ended the step, in seconds.
@@ -78,8 +78,7 @@ impl Course {
             let ended = self.code.map_or_else(|| "by a signal".to_owned(), |code| code.to_string());
             wrongs.push(format!("it ended {ended}, not {}", case.exit));
         }
-        let needs_sign = case.exit != 0 || case.hands != Hands::None;
-        if needs_sign && self.sign.is_none() {
+        if case.needs_sign() && self.sign.is_none() {
             wrongs.push("its sign was never seen".into());
         }
         if case.exit == 5 {

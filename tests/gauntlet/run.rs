@@ -19,6 +19,9 @@ use crate::watch::Seen;
 /// How long after its sign `up` is waited for that should have ended; then it is told to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long after the end of `up` the watch may tell of the sign: it is another program, and may be told later.
+const LATE: Duration = Duration::from_secs(10);
+
 /// What a case hears of.
 enum Heard {
     /// A state of an object of its namespace, or of none.
@@ -79,7 +82,7 @@ fn hear(up: &mut Child, sender: Sender<Heard>) {
     });
 }
 
-/// Follows a run until `up` has ended.
+/// Follows a run until `up` has ended and its sign was seen.
 fn follow(
     case: &Case,
     gauntlet: &Gauntlet,
@@ -92,7 +95,12 @@ fn follow(
         course.sign = Some(began);
     }
     let mut told_to_stop = false;
+    let mut ended: Option<Instant> = None;
     loop {
+        let is_whole = course.sign.is_some() || !case.needs_sign();
+        if ended.is_some_and(|ended| is_whole || ended.elapsed() > LATE) {
+            return course;
+        }
         let heard = receiver.recv_timeout(Duration::from_secs(1));
         let overdue = course.sign.is_some_and(|sign| sign.elapsed() > PATIENCE) && case.exit == 5;
         if overdue && course.verdict.is_none() && !told_to_stop {
@@ -108,13 +116,15 @@ fn follow(
                     if gauntlet.recording {
                         record(&gauntlet.bench, case);
                     }
-                    hands::at_sign(case, gauntlet);
+                    if ended.is_none() {
+                        hands::at_sign(case, gauntlet);
+                    }
                 }
             }
             Ok(Heard::Said(at, line)) => course.hear(at, line),
             Ok(Heard::Ended(stderr)) => {
                 course.errors = stderr;
-                return course;
+                ended = Some(Instant::now());
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return course,
