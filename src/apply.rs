@@ -1,22 +1,88 @@
 //! One object of the stack into the cluster, by server-side apply without force: what a person changed by hand is taken
-//! back and said, what another program owns is left and refused.
+//! back and said, what another program owns is left and refused. What is to be done is judged before anything is changed.
 
-use jiff::Timestamp;
 use kube::core::{ObjectMeta, TypeMeta};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, FIELD_MANAGER, RequestError, namespace_ref};
 use crate::error::{Error, Exit};
 use crate::event::Change;
-use crate::fields::{self, Owner};
+use crate::fields::{self, FieldChange};
 use crate::inventory::{Inventory, MADE_BY, PART_OF};
 use crate::live::Live;
 use crate::manifest::Manifest;
 use crate::object::{self, Object};
-use crate::plan::Plan;
 use crate::wait::{Awaited, Waiter};
+
+pub use crate::apply::judge::judge;
+
+mod judge;
+mod replace;
+
+/// How often an object that changes under our hands is judged anew.
+const TRIES: usize = 3;
+
+/// What the user gives leave to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leave {
+    /// To take over objects and releases that are there and not the stack's.
+    pub adopt: bool,
+    /// To take fields from the programs that own them.
+    pub force_conflicts: bool,
+}
+
+/// What is to be done about one object.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The object as it is to be.
+    pub wanted: Object,
+    /// What that takes.
+    pub action: Action,
+    /// What a person has changed, and is taken back.
+    pub drift: Vec<Drift>,
+    /// The fields that change; empty for an object that is not there.
+    pub fields: Vec<FieldChange>,
+    /// Why, where that is not plain.
+    pub why: Option<String>,
+}
+
+/// What it takes to make an object what it is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing.
+    Nothing,
+    /// To make it.
+    Create,
+    /// To apply it.
+    Configure {
+        /// Whether fields are taken from their owners.
+        force: bool,
+    },
+    /// To make what others applied ours, and then to apply it.
+    Adopt,
+    /// To make it anew, and to keep its pods and volumes.
+    Replace,
+    /// It must not be done.
+    Refuse(Refusal),
+}
+
+/// Why an object must not be touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is there, and not the stack's: whose it is, as far as it says.
+    Foreign(String),
+    /// Other programs own some of its fields: each field, its owner, and since when.
+    Conflict(Vec<String>),
+    /// Fields that cannot be changed differ.
+    Immutable {
+        /// What differs, a fragment.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+}
 
 /// An object that is as its manifest says.
 #[derive(Debug)]
@@ -27,10 +93,12 @@ pub struct Applied {
     pub live: Object,
     /// What a person had changed, and was taken back.
     pub drift: Vec<Drift>,
+    /// Why, where that is not plain.
+    pub why: Option<String>,
 }
 
 /// A field that a person had changed by hand.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drift {
     /// The field and its values, such as `spec.replicas 0 → 1`.
     pub change: String,
@@ -40,172 +108,110 @@ pub struct Drift {
     pub age: Option<String>,
 }
 
+/// What carrying out needs besides the object.
+pub struct Means<'a> {
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// What says whose an object is.
+    pub inventory: &'a Inventory,
+    /// Waits for what has to go first.
+    pub waiter: &'a Waiter,
+    /// What the user gives leave to.
+    pub leave: Leave,
+    /// When waiting is given up.
+    pub deadline: Instant,
+    /// Ends waiting.
+    pub cancel: &'a CancellationToken,
+}
+
 /// Marks an object as a member of the stack's set.
 pub fn mark(object: &mut Object, inventory: &Inventory) {
     object.metadata.labels.get_or_insert_default().insert(PART_OF.to_owned(), inventory.id());
 }
 
-/// Refuses objects that are there and not the stack's: nothing foreign is touched.
+/// Does what was judged; `before` is how the cluster stood. What has changed since is judged anew.
 ///
 /// # Errors
-/// Exit 4 with the list.
-pub fn refuse_foreign(plan: &Plan, live: &Live, inventory: &Inventory) -> Result<(), Error> {
-    let foreign: Vec<_> = plan
-        .manifests()
-        // A namespace that is there is used as it is.
-        .filter(|manifest| !manifest.name.is(&object::NAMESPACE))
-        .filter_map(|manifest| live.get(&manifest.name).map(|found| (manifest, found)))
-        .filter(|(_, found)| !inventory.owns(found))
-        .map(|(manifest, found)| format!("{}: {} ({})", manifest.place(), manifest.name, made_by(found)))
-        .collect();
-    if foreign.is_empty() {
-        return Ok(());
-    }
-    let list = foreign.join("\n  ");
-    Err(Error::new(
-        Exit::Refused,
-        format!("these objects are there already and are not of this stack:\n  {list}"),
-    )
-    .hint("rename or delete them, or leave their step out with --skip STEP"))
-}
-
-/// Who an object belongs to, as far as its labels and annotations tell.
-fn made_by(object: &Object) -> String {
-    let label = |key: &str| object.metadata.labels.as_ref().and_then(|labels| labels.get(key));
-    let annotation = |key: &str| object.metadata.annotations.as_ref().and_then(|all| all.get(key));
-    if let Some(set) = label(PART_OF) {
-        format!("of ApplySet {set}")
-    } else if let Some(release) = annotation("meta.helm.sh/release-name") {
-        format!("of Helm release {release}")
-    } else if let Some(app) = label("argocd.argoproj.io/instance") {
-        format!("of Argo CD application {app}")
-    } else if let Some(name) = label("kustomize.toolkit.fluxcd.io/name") {
-        format!("of Flux kustomization {name}")
-    } else {
-        "no mark of an owner".to_owned()
-    }
-}
-
-/// Applies one object; `before` is how the cluster stood.
-///
-/// # Errors
-/// Exit 4 on a field that another program owns, exit 5 when the server refuses the object.
-pub async fn apply(cluster: &Cluster, manifest: &Manifest, before: &Live) -> Result<Applied, Error> {
-    let mut wanted = manifest.object.clone();
-    let live = before.get(&manifest.name);
-    if let Some(live) = live {
-        if before.is_autoscaled(&manifest.name) {
-            leave_replicas(&mut wanted, live);
+/// Exit 4 on what must not be done, exit 5 when the server refuses the object.
+pub async fn carry_out(
+    means: &Means<'_>,
+    manifest: &Manifest,
+    judged: &Judged,
+    before: &Live,
+) -> Result<Applied, Error> {
+    let mut live = before.get(&manifest.name).cloned();
+    let mut judged = judged.clone();
+    for _ in 1..TRIES {
+        if let Some(applied) = try_once(means, manifest, &judged, live.as_ref()).await? {
+            return Ok(applied);
         }
-        if fields::says_the_same(&wanted, live, FIELD_MANAGER) {
-            return Ok(Applied { change: Change::Unchanged, live: live.clone(), drift: Vec::new() });
-        }
+        live = means.cluster.get(&manifest.name).await.map_err(RequestError::into_error)?;
+        let now = before.with_only(&manifest.name, live.clone());
+        let manifest = Manifest { object: judged.wanted.clone(), ..manifest.clone() };
+        judged = judge(means.cluster, &manifest, means.inventory, &now, means.leave).await?;
     }
-    let conflict = match cluster.apply(&wanted, false).await {
-        Ok(applied) => {
-            let drift = live.and_then(|live| scaled_to_zero(&wanted, live)).into_iter().collect();
-            return Ok(Applied { change: change(live, &applied), live: applied, drift });
-        }
-        Err(error) if !error.field_conflicts().is_empty() => error,
-        Err(error) => return Err(refused(manifest, error)),
-    };
-    // The object as it stands now, with the owners of its fields: the one read before may be older than the conflict.
-    let now = cluster.get(&manifest.name).await.map_err(RequestError::into_error)?;
-    let drift = judge(manifest, &wanted, now.as_ref(), &conflict.field_conflicts())?;
-    let applied = cluster.apply(&wanted, true).await.map_err(|error| refused(manifest, error))?;
-    Ok(Applied { change: Change::Configured, live: applied, drift })
-}
-
-/// A scale to zero is the one change by hand that is no conflict.
-fn scaled_to_zero(wanted: &Object, live: &Object) -> Option<Drift> {
-    let replicas = wanted.data["spec"]["replicas"].as_u64()?;
-    (replicas > 0 && fields::is_scaled_to_zero(live)).then(|| Drift {
-        change: format!("spec.replicas 0 → {replicas}"),
-        manager: fields::UNNAMED.to_owned(),
-        age: None,
+    let applied = try_once(means, manifest, &judged, live.as_ref()).await?;
+    applied.ok_or_else(|| {
+        Error::new(Exit::Unexpected, format!("{} changes faster than it can be applied", manifest.name))
+            .written_in(&manifest.place())
     })
 }
 
-/// All conflicts are a person's changes, or else one error that names each field that is not.
-fn judge(
+/// Does it once; `None` when the object is another by now.
+async fn try_once(
+    means: &Means<'_>,
+    manifest: &Manifest,
+    judged: &Judged,
+    live: Option<&Object>,
+) -> Result<Option<Applied>, Error> {
+    let cluster = means.cluster;
+    let wanted = &judged.wanted;
+    let answer = match (&judged.action, live) {
+        (Action::Nothing, Some(live)) => Ok(live.clone()),
+        (Action::Refuse(refusal), _) => return Err(refusal.clone().into_error(manifest)),
+        (Action::Adopt, Some(live)) => adopt(cluster, manifest, wanted, live).await,
+        (Action::Replace, Some(live)) => {
+            replace::make_way(means, manifest, live).await?;
+            cluster.apply(wanted, false).await
+        }
+        (Action::Configure { force }, _) => cluster.apply(wanted, *force).await,
+        (Action::Create | Action::Nothing | Action::Adopt | Action::Replace, _) => {
+            cluster.apply(wanted, false).await
+        }
+    };
+    match answer {
+        Ok(applied) => Ok(Some(Applied {
+            change: change(&judged.action, live, &applied),
+            live: applied,
+            drift: judged.drift.clone(),
+            why: judged.why.clone(),
+        })),
+        Err(error) if error.is_stale() || !error.field_conflicts().is_empty() => Ok(None),
+        Err(error) => Err(refused(manifest, error)),
+    }
+}
+
+/// Makes what kubectl applied ours, so that fields which the manifest does not name go, and then takes the object.
+async fn adopt(
+    cluster: &Cluster,
     manifest: &Manifest,
     wanted: &Object,
-    live: Option<&Object>,
-    paths: &[&str],
-) -> Result<Vec<Drift>, Error> {
-    let Some(live) = live else { return Ok(Vec::new()) };
-    let now = Timestamp::now();
-    let mut drift = Vec::new();
-    let mut conflicts = Vec::new();
-    for path in paths {
-        for owner in fields::owners(live, path) {
-            if owner.manager == FIELD_MANAGER && owner.operation == fields::Operation::Apply {
-                continue;
-            }
-            let age = fields::age(&owner, now);
-            if fields::is_hand_edit(&owner) {
-                let values = (fields::value_at(live, path), fields::value_at(wanted, path));
-                drift.push(Drift { change: describe(path, values), manager: owner.manager, age });
-            } else {
-                conflicts.push(format!(
-                    "{} is owned by {}",
-                    path.trim_start_matches('.'),
-                    owned_by(&owner, age.as_deref())
-                ));
-            }
-        }
+    live: &Object,
+) -> Result<Object, RequestError> {
+    if let Some(entries) = fields::taken_over(live, FIELD_MANAGER) {
+        let patch = json!({ "metadata": {
+            "resourceVersion": live.metadata.resource_version,
+            "managedFields": entries,
+        }});
+        cluster.merge(&manifest.name, &patch).await?;
     }
-    if conflicts.is_empty() {
-        return Ok(drift);
-    }
-    let list = conflicts.join("\n  ");
-    let name = &manifest.name;
-    let show = format!("kubectl get {name} -o yaml --show-managed-fields");
-    let message = format!("{name} ({}) has fields that another program owns:\n  {list}", manifest.place());
-    Err(Error::new(Exit::Refused, message)
-        .hint(format!("leave them out of {}, or see who sets them: {show}", manifest.file)))
+    cluster.apply(wanted, true).await
 }
 
-fn owned_by(owner: &Owner, age: Option<&str>) -> String {
-    match age {
-        Some(age) => format!("{} ({age})", owner.manager),
-        None => owner.manager.clone(),
-    }
-}
-
-/// `spec.replicas 0 → 1`; values that are not short, and all of a Secret's, are left out.
-fn describe(path: &str, (before, after): (Option<Value>, Option<Value>)) -> String {
-    let path = path.trim_start_matches('.');
-    match (before.as_ref().and_then(short), after.as_ref().and_then(short)) {
-        (Some(before), Some(after)) => format!("{path} {before} → {after}"),
-        _ => path.to_owned(),
-    }
-}
-
-fn short(value: &Value) -> Option<String> {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Number(_) | Value::Bool(_) => value.to_string(),
-        _ => return None,
-    };
-    (text.len() <= 80 && !text.contains('\n')).then_some(text)
-}
-
-/// The replicas of a workload that an autoscaler steers are the autoscaler's: left out if they are not ours, else sent as
-/// they are, since leaving out what is ours would set the default.
-fn leave_replicas(wanted: &mut Object, live: &Object) {
-    let ours = fields::owners(live, ".spec.replicas").iter().any(|owner| owner.manager == FIELD_MANAGER);
-    let Some(spec) = wanted.data["spec"].as_object_mut() else { return };
-    if ours && spec.contains_key("replicas") {
-        spec.insert("replicas".to_owned(), live.data["spec"]["replicas"].clone());
-    } else {
-        spec.remove("replicas");
-    }
-}
-
-fn change(before: Option<&Object>, after: &Object) -> Change {
+fn change(action: &Action, before: Option<&Object>, after: &Object) -> Change {
     match before {
         None => Change::Created,
+        Some(_) if *action == Action::Replace => Change::Replaced,
         Some(before) if before.metadata.resource_version == after.metadata.resource_version => {
             Change::Unchanged
         }
@@ -215,6 +221,42 @@ fn change(before: Option<&Object>, after: &Object) -> Change {
 
 fn refused(manifest: &Manifest, error: RequestError) -> Error {
     error.into_error().written_in(&manifest.place())
+}
+
+impl Refusal {
+    /// What is refused of this object, in one line or several.
+    #[must_use]
+    pub fn text(&self, manifest: &Manifest) -> String {
+        let (name, place) = (&manifest.name, manifest.place());
+        match self {
+            Self::Foreign(owner) => format!("{name} ({place}) is there and not of this stack: {owner}"),
+            Self::Conflict(fields) => {
+                format!("{name} ({place}) has fields of other programs: {}", fields.join("; "))
+            }
+            Self::Immutable { what, .. } => format!("{name} ({place}) cannot become what is wanted: {what}"),
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self, manifest: &Manifest) -> String {
+        let name = &manifest.name;
+        match self {
+            Self::Foreign(_) => {
+                "take over what is there with --adopt, or leave its step out with --skip STEP".to_owned()
+            }
+            Self::Conflict(_) => format!(
+                "take the fields with --force-conflicts, leave them out of {}, or see who sets them: kubectl get {name} \
+                 -o yaml --show-managed-fields",
+                manifest.file
+            ),
+            Self::Immutable { hint, .. } => hint.clone(),
+        }
+    }
+
+    fn into_error(self, manifest: &Manifest) -> Error {
+        Error::new(Exit::Refused, self.text(manifest)).hint(self.hint(manifest))
+    }
 }
 
 /// Makes a namespace by POST if it is not there, with a mark that says so; one that is there is used as it is. One that is

@@ -19,8 +19,10 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "Exit codes: 0 done, 1 unexpected error, 2 usage or invalid stack, 3 preflight failed and nothing was changed, \
-4 refused (another owner, a conflict, a held lock), 5 a step cannot become ready, 6 out of time, 7 verification failed, 130 interrupted.
-Every option is also read from the environment as BOOTSTRAP_…, but for those that give leave (--purge-data, --show).";
+4 refused (another owner, a conflict, a held lock, a cluster that was not confirmed), 5 a step cannot become ready, 6 out of time, \
+7 verification failed, 8 plan --exit-code found changes, 130 interrupted.
+Every option is also read from the environment as BOOTSTRAP_…, but for those that give leave (--yes, --adopt, --force-conflicts, \
+--purge-data, --show).";
 
 /// What holds for every command.
 #[derive(Debug, Args)]
@@ -46,6 +48,9 @@ pub struct Common {
     /// When to use colour
     #[arg(long, global = true, env = "BOOTSTRAP_COLOR", default_value = "auto")]
     pub color: Color,
+    /// Do not ask before a cluster is changed that is not local; it must be named with --context
+    #[arg(short, long, global = true)]
+    pub yes: bool,
 }
 
 /// How to show what happens.
@@ -77,6 +82,8 @@ pub enum Command {
     Up(Up),
     /// Take away what `up` made; claims are kept
     Down(Down),
+    /// Show what `up` would do, object by object; changes nothing
+    Plan(Plan),
     /// Show what runs: steps, releases, readiness, addresses
     Status,
     /// Prove that the stack works: metrics, logs and dashboards are there; changes nothing
@@ -104,21 +111,46 @@ pub struct Steps {
     pub skip: Vec<String>,
 }
 
-/// Options of `up`.
+/// What `up` is to make of the cluster, and `plan` to show.
 #[derive(Debug, Args)]
-pub struct Up {
+pub struct Wanted {
     /// Which steps.
     #[command(flatten)]
     pub steps: Steps,
-    /// How long all of it may take
-    #[arg(long, env = "BOOTSTRAP_TIMEOUT", default_value = "10m", value_parser = humantime::parse_duration)]
-    pub timeout: Duration,
     /// Storage class of the claims; `auto` keeps what is there, else takes openebs-hostpath or the cluster's default
     #[arg(long, env = "BOOTSTRAP_STORAGE_CLASS", default_value = "auto", value_name = "CLASS")]
     pub storage_class: String,
     /// Folder with charts to use instead of a repository's: a folder or .tgz for each
     #[arg(long, env = "BOOTSTRAP_CHARTS", value_name = "DIR")]
     pub charts: Option<PathBuf>,
+    /// Take over objects and releases that are there and not of this stack
+    #[arg(long)]
+    pub adopt: bool,
+    /// Take fields from the programs that own them
+    #[arg(long)]
+    pub force_conflicts: bool,
+}
+
+/// Options of `plan`.
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// What is wanted.
+    #[command(flatten)]
+    pub wanted: Wanted,
+    /// End with 8 when there is something to do
+    #[arg(long, env = "BOOTSTRAP_EXIT_CODE")]
+    pub exit_code: bool,
+}
+
+/// Options of `up`.
+#[derive(Debug, Args)]
+pub struct Up {
+    /// What is wanted.
+    #[command(flatten)]
+    pub wanted: Wanted,
+    /// How long all of it may take
+    #[arg(long, env = "BOOTSTRAP_TIMEOUT", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
     /// Wait for another run on this stack to end
     #[arg(long, env = "BOOTSTRAP_WAIT_LOCK")]
     pub wait_lock: bool,

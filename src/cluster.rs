@@ -216,12 +216,38 @@ impl Cluster {
     /// # Errors
     /// The server's refusal, a conflict above all, or no answer in time.
     pub async fn apply(&self, object: &Object, force: bool) -> Result<Object, RequestError> {
+        self.apply_with(object, PatchParams { force, ..PatchParams::default() }).await
+    }
+
+    /// Asks what an apply would make of an object, without doing it. The answer has the resource version of the object as it
+    /// stands.
+    ///
+    /// # Errors
+    /// The server's refusal, a conflict above all, or no answer in time.
+    pub async fn dry_run(&self, object: &Object, force: bool) -> Result<Object, RequestError> {
+        self.apply_with(object, PatchParams { dry_run: true, force, ..PatchParams::default() }).await
+    }
+
+    /// Asks what replacing an object by this one would make of it, without doing it.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn dry_replace(&self, object: &Object) -> Result<Object, RequestError> {
         let name = named(object)?;
         let api = self.api_of(&name).await?;
-        let mut params = PatchParams::apply(FIELD_MANAGER).validation_strict();
-        params.force = force;
+        let params = PostParams { dry_run: true, field_manager: Some(FIELD_MANAGER.to_owned()) };
+        let replaced = self.ask(Verb::Update, &name, || api.replace(&name.name, &params, object)).await?;
+        Ok(typed(replaced, &name.gvk()))
+    }
+
+    async fn apply_with(&self, object: &Object, params: PatchParams) -> Result<Object, RequestError> {
+        let name = named(object)?;
+        let api = self.api_of(&name).await?;
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..params };
+        let params = params.validation_strict();
         let patch = Patch::Apply(object);
-        self.ask(Verb::Apply, &name, || api.patch(&name.name, &params, &patch)).await
+        let applied = self.ask(Verb::Apply, &name, || api.patch(&name.name, &params, &patch)).await?;
+        Ok(typed(applied, &name.gvk()))
     }
 
     /// Changes an object by a merge patch; a `resourceVersion` in the patch makes it conditional.

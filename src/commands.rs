@@ -6,17 +6,22 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
-use crate::cli::{self, Cli, Command, Common};
-use crate::cluster::Target;
+use crate::apply::Leave;
+use crate::cli::{self, Cli, Command, Common, Wanted};
+use crate::cluster::{Identity, Target};
+use crate::engine;
 use crate::error::{Error, Exit};
+use crate::plan::Selection;
 use crate::report::{Color, Options, Output, Printer, Verbosity};
 use crate::stack::Stack;
 
 mod check;
 mod completions;
+mod consent;
 mod credentials;
 mod down;
 mod eject;
+mod plan;
 mod render;
 mod session;
 mod status;
@@ -63,6 +68,7 @@ async fn dispatch(cli: &Cli, printer: &Printer) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Up(options) => Ok(up::run(common, options, printer).await),
         Command::Down(options) => Ok(down::run(common, options, printer).await),
+        Command::Plan(options) => plan::run(common, options, printer).await,
         Command::Status => status::run(common, printer).await,
         Command::Verify(options) => verify::run(common, options, printer).await,
         Command::Check(options) => check::run(common, options, printer).await,
@@ -100,6 +106,23 @@ fn color(common: &Common) -> Color {
         cli::Color::Auto => Color::Auto,
         cli::Color::Always => Color::Always,
         cli::Color::Never => Color::Never,
+    }
+}
+
+impl Wanted {
+    fn selection(&self) -> Selection {
+        Selection { only: self.steps.only.clone(), skip: self.steps.skip.clone() }
+    }
+
+    /// How the engine is to go about it on a cluster.
+    fn engine_options(&self, identity: &Identity) -> engine::Options {
+        engine::Options {
+            storage_class: self.storage_class.clone(),
+            charts: self.charts.clone(),
+            is_local: identity.is_local(),
+            leave: Leave { adopt: self.adopt, force_conflicts: self.force_conflicts },
+            prune: self.steps.only.is_empty() && self.steps.skip.is_empty(),
+        }
     }
 }
 

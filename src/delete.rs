@@ -1,5 +1,6 @@
 //! Takes away what the inventory lists and nothing else: releases, workloads, what they read, cluster-wide objects, and at
-//! last the namespaces that `up` made, if nobody else uses them. Claims are kept unless they are to be purged.
+//! last the namespaces that `up` made, if nobody else uses them. Claims are kept unless they are to be purged. `down` takes
+//! all of it, `up` what the stack has no more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, RequestError};
-use crate::delete::survey::{Removal, all_of, name_of, runs_pods};
+use crate::delete::survey::{all_of, name_of, runs_pods};
 use crate::engine::outage;
 use crate::error::{Error, Exit};
 use crate::event::{Change, Events, Kind, ReleaseAction};
@@ -19,6 +20,8 @@ use crate::inventory::{Inventory, ReleaseEntry};
 use crate::lease::{self, Wish};
 use crate::object::{self, Object, ObjectRef};
 use crate::wait::{Awaited, WaitError, Waiter};
+
+pub(crate) use crate::delete::survey::Removal;
 
 mod survey;
 
@@ -81,7 +84,7 @@ async fn take_away(
     let removal = Removal::survey(cluster, &inventory).await?;
     let helm = if removal.releases.is_empty() { None } else { Some(Helm::find(cluster.target())?) };
     let waiter = Waiter::new(cluster.clone(), events.clone(), Arc::default());
-    let mut work = Work { cluster, events, waiter, until };
+    let mut work = Work { cluster, events, waiter, until, change: Change::Deleted };
     let (storage, releases): (Vec<_>, Vec<_>) =
         removal.releases.into_iter().partition(|release| release.is_storage);
     work.uninstall(helm.as_ref(), &releases).await?;
@@ -98,16 +101,39 @@ async fn take_away(
     work.delete(&removal.namespaced).await?;
     work.delete(&removal.cluster_wide).await?;
     let keeps_claims = !options.purge_data && !removal.claims.is_empty();
-    work.finish(&mut inventory, removal.namespaces, keeps_claims).await?;
-    Ok(())
+    work.finish(&mut inventory, &removal.namespaces, keeps_claims).await
 }
 
-/// A `down` at work.
+/// Takes away what the stack has no more; claims are kept, and namespaces that somebody else uses.
+///
+/// # Errors
+/// The server's or helm's refusal, 6 out of time.
+pub(crate) async fn prune(
+    cluster: &Cluster,
+    inventory: &Inventory,
+    removal: &Removal,
+    waiter: Waiter,
+    events: &Events,
+    until: Until,
+) -> Result<(), Error> {
+    let helm = if removal.releases.is_empty() { None } else { Some(Helm::find(cluster.target())?) };
+    let mut work = Work { cluster, events, waiter, until, change: Change::Pruned };
+    work.uninstall(helm.as_ref(), &removal.releases).await?;
+    work.delete(&removal.workloads).await?;
+    work.keep(&removal.claims);
+    work.delete(&removal.namespaced).await?;
+    work.delete(&removal.cluster_wide).await?;
+    work.delete_empty(&removal.namespaces, inventory).await
+}
+
+/// A `down` or a pruning at work.
 struct Work<'a> {
     cluster: &'a Cluster,
     events: &'a Events,
     waiter: Waiter,
     until: Until,
+    /// What becomes of what it takes away.
+    change: Change,
 }
 
 impl Work<'_> {
@@ -116,18 +142,22 @@ impl Work<'_> {
         for entry in releases {
             self.check_interrupt()?;
             let release = entry.release();
+            let why = match self.change {
+                Change::Pruned => "the stack has it no more",
+                _ => "it is taken away",
+            };
             self.events.send(Kind::ReleaseStarted {
                 step: None,
                 release: release.name.clone(),
                 action: ReleaseAction::Uninstall,
-                why: "it is taken away".to_owned(),
+                why: why.to_owned(),
             });
             helm.uninstall(&release, &self.until).await?;
             self.events.send(Kind::ReleaseChanged {
                 step: None,
                 release: release.name,
                 namespace: release.namespace,
-                change: Change::Deleted,
+                change: self.change,
                 revision: None,
             });
         }
@@ -154,7 +184,7 @@ impl Work<'_> {
         try_join_all(deletions).await.map_err(RequestError::into_error)?;
         self.gone(objects.to_vec()).await?;
         for object in objects {
-            self.say(object, Change::Deleted, None);
+            self.say(object, self.change, None);
         }
         Ok(())
     }
@@ -198,25 +228,10 @@ impl Work<'_> {
     async fn finish(
         &mut self,
         inventory: &mut Inventory,
-        namespaces: Vec<Object>,
+        namespaces: &[Object],
         keeps_claims: bool,
     ) -> Result<(), Error> {
-        let mut empty = Vec::new();
-        for namespace in namespaces {
-            let name = namespace.metadata.name.clone().unwrap_or_default();
-            let others = self.others_in(&name, inventory).await?;
-            match others.first() {
-                None => empty.push(namespace),
-                Some(first) => {
-                    let more = if others.len() > 1 {
-                        format!(" and {} more", others.len() - 1)
-                    } else {
-                        String::new()
-                    };
-                    self.say(&namespace, Change::Kept, Some(format!("{first}{more} is in it")));
-                }
-            }
-        }
+        let empty = self.empty_ones(namespaces, inventory).await?;
         if keeps_claims {
             // So that a later `down --purge-data` knows them, and the next `up` the namespaces that are its own.
             let claims = std::mem::take(&mut inventory.content.claims);
@@ -226,6 +241,35 @@ impl Work<'_> {
             inventory.delete(self.cluster).await.map_err(RequestError::into_error)?;
         }
         self.delete(&empty).await
+    }
+
+    async fn delete_empty(&mut self, namespaces: &[Object], inventory: &Inventory) -> Result<(), Error> {
+        let empty = self.empty_ones(namespaces, inventory).await?;
+        self.delete(&empty).await
+    }
+
+    /// Those of these namespaces that nobody uses any more; says what is in the others.
+    async fn empty_ones(
+        &mut self,
+        namespaces: &[Object],
+        inventory: &Inventory,
+    ) -> Result<Vec<Object>, Error> {
+        let mut empty = Vec::new();
+        for namespace in namespaces {
+            let name = namespace.metadata.name.clone().unwrap_or_default();
+            let others = self.others_in(&name, inventory).await?;
+            match others.first() {
+                None => empty.push(namespace.clone()),
+                Some(first) => {
+                    let more = match others.len() {
+                        1 => String::new(),
+                        all => format!(" and {} more", all - 1),
+                    };
+                    self.say(namespace, Change::Kept, Some(format!("{first}{more} is in it")));
+                }
+            }
+        }
+        Ok(empty)
     }
 
     /// What is in a namespace that neither Kubernetes nor this run put there.

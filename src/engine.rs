@@ -9,39 +9,58 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::apply::Leave;
+use crate::changeset::Changeset;
 use crate::cluster::Cluster;
 use crate::engine::course::Course;
+use crate::engine::prepare::Prepared;
 use crate::engine::run::Run;
+use crate::engine::survey::Survey;
 use crate::error::{Error, Exit};
 use crate::event::{Chain, Events, Kind, milliseconds};
+use crate::helm::{self, Until};
 use crate::lease::{self, Wish};
+use crate::object::{Object, ObjectRef};
 use crate::plan::{Plan, PlannedStep};
+use crate::preflight;
 
-pub use crate::engine::run::read_records;
+pub use crate::engine::survey::read_records;
 
 mod chain;
 mod course;
+mod foresee;
 pub(crate) mod outage;
+mod prepare;
 mod release;
 mod run;
 mod step;
+mod survey;
 
 /// How long the waits of other steps go on after one has failed: long enough for what is almost there.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What the user may choose about a run.
+/// What the user may choose about what a run does.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long the run may take.
-    pub timeout: Duration,
     /// The storage class, or [`crate::storage::AUTO`].
     pub storage_class: String,
     /// A folder of charts that are used in place of the stack's references.
     pub charts: Option<PathBuf>,
-    /// Whether to wait for another run to end.
-    pub wait_lock: bool,
     /// Whether the cluster is one on this machine, which gets no nodes by itself.
     pub is_local: bool,
+    /// What the user gives leave to.
+    pub leave: Leave,
+    /// Whether what the stack has no more is taken away; a run of some steps leaves it.
+    pub prune: bool,
+}
+
+/// How long a run may take, and for whom it waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How long the run may take.
+    pub timeout: Duration,
+    /// Whether to wait for another run to end.
+    pub wait_lock: bool,
 }
 
 /// What the user may want to know of a run that went well.
@@ -61,16 +80,25 @@ pub async fn up(
     cluster: &Cluster,
     plan: Plan,
     options: &Options,
+    patience: Patience,
     events: &Events,
     cancel: &CancellationToken,
 ) -> Result<Summary, Error> {
-    let deadline = Instant::now() + options.timeout;
-    let wish = Wish { command: "up", wait: options.wait_lock, deadline };
+    let deadline = Instant::now() + patience.timeout;
+    let wish = Wish { command: "up", wait: patience.wait_lock, deadline };
     let held = lease::acquire(cluster, &plan.stack, &wish, events, cancel).await?;
     let outcome = async {
         let cluster = &cluster.until(deadline, cancel);
-        let (run, plan) = Box::pin(Run::prepare(cluster, plan, options, deadline, events, cancel)).await?;
-        carry_out(Arc::new(run), &plan, cancel).await
+        let prepared = Box::pin(prepare(cluster, plan, options, deadline, events, cancel)).await?;
+        if let Some(choice) = &prepared.storage {
+            let (class, why) = (choice.class.clone(), choice.why.clone());
+            events.send(Kind::StorageClassChosen { class, why });
+        }
+        if let Some(refused) = prepared.refused() {
+            return Err(refused);
+        }
+        let (run, plan) = Run::begin(cluster, prepared, options, deadline, events, cancel).await?;
+        carry_out(Arc::new(run), &plan, options.prune, cancel).await
     };
     let result = tokio::select! {
         result = outcome => result,
@@ -82,7 +110,56 @@ pub async fn up(
     result
 }
 
-async fn carry_out(run: Arc<Run>, plan: &Plan, cancel: &CancellationToken) -> Result<Summary, Error> {
+/// Finds out what [`up`] would do, by the same way, and changes nothing.
+///
+/// # Errors
+/// The server's refusal, or what the stack asks for and the cluster cannot give.
+pub async fn foresee(cluster: &Cluster, plan: Plan, options: &Options) -> Result<Changeset, Error> {
+    let survey = Survey::read(cluster, &plan).await?;
+    let prepared = Prepared::decide(cluster, plan, survey, options).await?;
+    Ok(foresee::changeset(&prepared))
+}
+
+/// Looks at what there is, waits for the cluster to be up, and decides what to do.
+async fn prepare(
+    cluster: &Cluster,
+    plan: Plan,
+    options: &Options,
+    deadline: Instant,
+    events: &Events,
+    cancel: &CancellationToken,
+) -> Result<Prepared, Error> {
+    let until = Until { deadline, cancelled: cancel.clone() };
+    let is_ours = |service: &Object| brought_by(&plan, service);
+    let (survey, ()) = tokio::try_join!(
+        async {
+            for planned in plan.releases() {
+                helm::settle(cluster, &planned.release(), &until).await?;
+            }
+            Survey::read(cluster, &plan).await
+        },
+        preflight::gate(cluster, is_ours, deadline, events, cancel),
+    )?;
+    Prepared::decide(cluster, plan, survey, options).await
+}
+
+/// An aggregated API that this plan or one of its releases brings is not waited for: this run may have to mend it.
+fn brought_by(plan: &Plan, service: &Object) -> bool {
+    let annotations = service.metadata.annotations.as_ref();
+    let release = annotations.and_then(|all| all.get("meta.helm.sh/release-name"));
+    let namespace = annotations.and_then(|all| all.get("meta.helm.sh/release-namespace"));
+    plan.manifests().any(|manifest| ObjectRef::of(service).as_ref() == Some(&manifest.name))
+        || plan
+            .releases()
+            .any(|planned| Some(&planned.spec.release) == release && Some(&planned.namespace) == namespace)
+}
+
+async fn carry_out(
+    run: Arc<Run>,
+    plan: &Plan,
+    prunes: bool,
+    cancel: &CancellationToken,
+) -> Result<Summary, Error> {
     let mut waiting: Vec<PlannedStep> = plan.steps.clone();
     let mut course = Course::new(Arc::clone(&run), plan);
     loop {
@@ -105,6 +182,9 @@ async fn carry_out(run: Arc<Run>, plan: &Plan, cancel: &CancellationToken) -> Re
     }
     if cancel.is_cancelled() || !course.failures.is_empty() {
         return Err(unfinished(&run, &course.ready, course.left, course.failures, cancel));
+    }
+    if prunes {
+        run.prune(plan).await?;
     }
     // Of what was there before and stays as it is, nobody needs to hear again.
     if is_changed {

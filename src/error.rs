@@ -22,6 +22,8 @@ pub enum Exit {
     Timeout = 6,
     /// A check of `verify` failed.
     Verification = 7,
+    /// `plan --exit-code` found something to do.
+    Changes = 8,
     /// Interrupted by Ctrl-C or SIGTERM.
     Interrupted = 130,
 }
@@ -69,6 +71,12 @@ impl Error {
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// The same error with another exit code.
+    #[must_use]
+    pub fn exiting(self, exit: Exit) -> Self {
+        Self { exit, ..self }
     }
 
     /// Puts a place before the message: `step loki: …`.

@@ -71,7 +71,7 @@ pub enum Kind {
     },
     /// An object was applied, deleted or deliberately kept.
     ObjectChanged {
-        /// The step that it belongs to; `None` in `down`.
+        /// The step that it belongs to; `None` in `down`, and for what no step has any more.
         step: Option<String>,
         /// The object.
         object: ObjectRef,
@@ -216,8 +216,12 @@ pub enum Change {
     Created,
     /// It was there and was changed.
     Configured,
+    /// It was made anew, because a field cannot be changed; what it held was kept.
+    Replaced,
     /// It already was as it should be.
     Unchanged,
+    /// It was taken away, because the stack has it no more.
+    Pruned,
     /// It was taken away.
     Deleted,
     /// It could have been taken away, and was left on purpose.
@@ -245,8 +249,12 @@ pub struct Tally {
     pub created: u32,
     /// Changed.
     pub configured: u32,
+    /// Made anew.
+    pub replaced: u32,
     /// As they should be already.
     pub unchanged: u32,
+    /// Taken away, because the stack has them no more.
+    pub pruned: u32,
     /// Taken away.
     pub deleted: u32,
     /// Left on purpose.
@@ -259,7 +267,9 @@ impl Tally {
         *match change {
             Change::Created => &mut self.created,
             Change::Configured => &mut self.configured,
+            Change::Replaced => &mut self.replaced,
             Change::Unchanged => &mut self.unchanged,
+            Change::Pruned => &mut self.pruned,
             Change::Deleted => &mut self.deleted,
             Change::Kept => &mut self.kept,
         } += 1;
@@ -268,7 +278,7 @@ impl Tally {
     /// Tells whether anything in the cluster was changed.
     #[must_use]
     pub fn changed(self) -> bool {
-        self.created + self.configured + self.deleted > 0
+        self.created + self.configured + self.replaced + self.pruned + self.deleted > 0
     }
 }
 

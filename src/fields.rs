@@ -1,16 +1,21 @@
-//! Who owns a field of a live object, read from its managedFields, and whether a manifest says what the object says already.
-//! Pure.
+//! Who owns a field of a live object, read from its managedFields; whether a manifest says what the object says already, and
+//! what it would change. Pure.
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::Value;
 
 use crate::fields::path::Path;
 use crate::object::Object;
 
+pub use crate::fields::diff::{FieldChange, diff, diff_of_named};
 pub use crate::fields::same::says_the_same;
+pub use crate::fields::takeover::{is_former_manager, taken_over, without_former};
 
+mod diff;
 mod path;
 mod same;
+mod takeover;
 
 /// A field manager's entry that lists a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +56,16 @@ pub fn owners(object: &Object, path: &str) -> Vec<Owner> {
             time: entry.time.as_ref().map(|time| time.0),
         })
         .collect()
+}
+
+/// The fields that a manager has applied, as a fieldsV1.
+#[must_use]
+pub fn owned<'o>(object: &'o Object, manager: &str) -> Option<&'o Value> {
+    let mut entries = object.metadata.managed_fields.iter().flatten();
+    let is_it = |entry: &&ManagedFieldsEntry| {
+        entry.manager.as_deref() == Some(manager) && entry.operation.as_deref() == Some("Apply")
+    };
+    entries.find(is_it)?.fields_v1.as_ref().map(|fields| &fields.0)
 }
 
 /// The value of a field, given in the same form.

@@ -22,7 +22,7 @@ use crate::helm::process::{Ended, OnStop};
 use crate::helm::version::Version;
 
 pub use crate::helm::chart::Chart;
-pub use crate::helm::decision::{Decision, Drift, Repair, Seen, Work, decide};
+pub use crate::helm::decision::{Decision, Drift, Refusal, Repair, Seen, Work, decide};
 pub use crate::helm::process::Until;
 pub use crate::helm::record::{Record, Status, records};
 pub use crate::helm::turn::settle;
@@ -87,6 +87,8 @@ pub struct Upgrade<'a> {
     pub values: &'a [(String, String)],
     /// Whether fields are taken back that others own; helm 3 always does.
     pub force_conflicts: bool,
+    /// Whether objects are taken that are not the release's.
+    pub take_ownership: bool,
 }
 
 /// The helm command, found and bound to one cluster; not started before there is something for it to do.
@@ -160,6 +162,9 @@ impl Helm {
             arguments.extend(["--values".into(), file.path().into()]);
         }
         self.server_side(&mut arguments, upgrade.force_conflicts).await?;
+        if upgrade.take_ownership && *self.version().await? >= version::TAKES_OWNERSHIP {
+            arguments.push("--take-ownership".into());
+        }
         arguments.extend(upgrade.chart.flags());
         arguments.extend(["--".into(), OsString::from(&release.name), upgrade.chart.argument()]);
         self.call("upgrade", "upgrade", release, arguments, until, OnStop::Interrupt).await

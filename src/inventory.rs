@@ -57,6 +57,8 @@ pub struct Content {
     pub releases: Vec<ReleaseEntry>,
     /// The claims that hold the stack's data.
     pub claims: BTreeSet<ObjectRef>,
+    /// The objects that the stack has or had, until what it has no more is pruned.
+    pub members: BTreeSet<ObjectRef>,
 }
 
 /// A release that `up` made, or was about to.
@@ -134,8 +136,9 @@ impl Inventory {
         })
     }
 
-    /// Adds an object's kind and namespace, so that the object can be found again.
+    /// Adds an object, its kind and its namespace, so that it can be found again.
     pub fn expect(&mut self, member: &ObjectRef) {
+        self.content.members.insert(member.clone());
         self.content.kinds.insert(format!("{}/{}/{}", member.group, member.version, member.kind));
         if member.namespace != self.name.namespace {
             self.content.namespaces.extend(member.namespace.clone());

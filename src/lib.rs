@@ -4,6 +4,7 @@
 //! as events, and reporters show these.
 
 pub mod apply;
+pub mod changeset;
 pub mod cli;
 pub mod cluster;
 pub mod commands;

@@ -48,6 +48,14 @@ impl Live {
         self.objects.get(name)
     }
 
+    /// One object, read anew, among the same autoscalers.
+    #[must_use]
+    pub fn with_only(&self, name: &ObjectRef, found: Option<Object>) -> Self {
+        let mut objects = HashMap::new();
+        objects.extend(found.map(|found| (name.clone(), found)));
+        Self { objects, asked: BTreeSet::new(), autoscalers: self.autoscalers.clone() }
+    }
+
     /// Reads the autoscalers of these namespaces.
     ///
     /// # Errors

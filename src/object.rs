@@ -57,6 +57,13 @@ impl ObjectRef {
         self.group == kind.group && self.kind == kind.kind
     }
 
+    /// Tells whether it is the same object, in whatever version it is spoken of.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.group, &self.kind, &self.namespace, &self.name)
+            == (&other.group, &other.kind, &other.namespace, &other.name)
+    }
+
     /// Group, version and kind.
     #[must_use]
     pub fn gvk(&self) -> GroupVersionKind {

@@ -77,7 +77,7 @@ impl Plan {
         place_custom_resources(&mut steps, &stack.namespace);
         let mut plan = Self { stack: stack.name.clone(), namespace: stack.namespace.clone(), steps, secrets };
         check_names(&plan)?;
-        manifest::add_config_hashes(plan.steps.iter_mut().flat_map(|step| step.waves.iter_mut().flatten()));
+        manifest::add_config_hashes(plan.manifests_mut());
         for step in &stack.steps {
             if !wanted.contains(step.name.as_str()) {
                 plan.leave_out(&step.name);
@@ -99,8 +99,7 @@ impl Plan {
 
     /// Gives every claim that names no storage class this one; tells whether there is such a claim.
     pub fn set_storage_class(&mut self, class: &str) -> bool {
-        let objects = self.steps.iter_mut().flat_map(|step| step.waves.iter_mut().flatten());
-        objects
+        self.manifests_mut()
             .map(|manifest| u32::from(manifest::set_storage_class(&mut manifest.object, class)))
             .sum::<u32>()
             > 0
@@ -109,6 +108,20 @@ impl Plan {
     /// Every object of the plan.
     pub fn manifests(&self) -> impl Iterator<Item = &Manifest> {
         self.steps.iter().flat_map(|step| step.waves.iter().flatten())
+    }
+
+    /// The same, to be changed.
+    pub fn manifests_mut(&mut self) -> impl Iterator<Item = &mut Manifest> {
+        self.steps.iter_mut().flat_map(|step| step.waves.iter_mut().flatten())
+    }
+
+    /// The names of the namespaces that must be there.
+    #[must_use]
+    pub fn namespaces(&self) -> BTreeSet<String> {
+        let written = self.manifests().filter(|manifest| manifest.name.is(&object::NAMESPACE));
+        let written = written.map(|manifest| manifest.name.name.clone());
+        let of_releases = self.releases().map(|release| release.namespace.clone());
+        written.chain(of_releases).chain([self.namespace.clone()]).collect()
     }
 
     /// The hosts under which the plan's Ingresses answer.

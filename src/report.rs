@@ -11,6 +11,7 @@ mod phrases;
 mod running;
 mod screen;
 
+pub mod changeset;
 pub mod findings;
 pub mod github;
 pub mod json;

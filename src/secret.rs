@@ -32,6 +32,48 @@ pub struct Ensured {
     pub revision: String,
 }
 
+/// What is to be done about a Secret.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// What becomes of it.
+    pub change: Change,
+    /// Why, where that is not plain.
+    pub why: Option<String>,
+    /// What pods that read it carry; `None` where it is yet to be made.
+    pub revision: Option<String>,
+}
+
+impl Judged {
+    /// Of a Secret that this run does not touch.
+    #[must_use]
+    pub fn as_it_is(found: &Object) -> Self {
+        Self { change: Change::Unchanged, why: None, revision: Some(revision_of(found)) }
+    }
+}
+
+/// Judges a Secret as it was read.
+#[must_use]
+pub fn judge(inventory: &Inventory, spec: &SecretSpec, seen: Option<&Object>) -> Judged {
+    let Some(found) = seen else { return Judged { change: Change::Created, why: None, revision: None } };
+    let missing: Vec<_> = missing(spec, found).map(|(key, _)| key.as_str()).collect();
+    if !missing.is_empty() {
+        let why = Some(format!("added {}", missing.join(", ")));
+        return Judged { change: Change::Configured, why, revision: None };
+    }
+    let kept = !inventory.owns(found);
+    let why = kept.then(|| "it was there before, and is used as it is".to_owned());
+    let change = if kept { Change::Kept } else { Change::Unchanged };
+    Judged { change, why, revision: Some(revision_of(found)) }
+}
+
+/// The keys that a Secret is to have and does not.
+fn missing<'a>(
+    spec: &'a SecretSpec,
+    found: &'a Object,
+) -> impl Iterator<Item = (&'a String, &'a SecretValue)> {
+    spec.data.iter().filter(|(key, _)| found.data["data"][key.as_str()].is_null())
+}
+
 /// Makes the Secret if it is not there, and adds keys that are missing; a value that is there is never changed. `seen` is
 /// how it stood.
 ///
@@ -93,17 +135,11 @@ async fn complete(
     spec: &SecretSpec,
     found: &Object,
 ) -> Result<Ensured, RequestError> {
-    let missing: Vec<_> =
-        spec.data.iter().filter(|(key, _)| found.data["data"][key.as_str()].is_null()).collect();
-    if missing.is_empty() {
-        let kept = !inventory.owns(found);
-        let why = kept.then(|| "it was there before, and is used as it is".to_owned());
-        let change = if kept { Change::Kept } else { Change::Unchanged };
-        return Ok(Ensured { change, why, revision: revision_of(found) });
+    let Judged { change, why, revision } = judge(inventory, spec, Some(found));
+    if let Some(revision) = revision {
+        return Ok(Ensured { change, why, revision });
     }
-    let keys: Vec<_> = missing.iter().map(|(key, _)| key.as_str()).collect();
-    let why = format!("added {}", keys.join(", "));
-    let data = missing.iter().map(|(key, value)| ((*key).clone(), json!(encoded(value))));
+    let data = missing(spec, found).map(|(key, value)| (key.clone(), json!(encoded(value))));
     let mut patch = json!({
         "metadata": { "resourceVersion": found.metadata.resource_version },
         "data": data.collect::<Map<_, _>>(),
@@ -112,7 +148,7 @@ async fn complete(
         patch["metadata"]["annotations"] = json!({ REVISION: random(12).expose_secret() });
     }
     let made = cluster.merge(name, &patch).await?;
-    Ok(Ensured { change: Change::Configured, why: Some(why), revision: revision_of(&made) })
+    Ok(Ensured { change, why, revision: revision_of(&made) })
 }
 
 /// Our own mark, or the version of a Secret that was there before and stays unmarked.

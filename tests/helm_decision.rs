@@ -1,8 +1,8 @@
 //! When helm is run for a release, and what for: every case of the table in `helm/decision.rs`.
 
-use bootstrap::error::Exit;
+use bootstrap::apply::Leave;
 use bootstrap::event::Change;
-use bootstrap::helm::{Decision, Record, Release, Repair, Seen, Status, Work, decide};
+use bootstrap::helm::{Decision, Record, Refusal, Release, Repair, Seen, Status, Work, decide};
 use bootstrap::inventory::ReleaseEntry;
 use bootstrap::live::Live;
 use bootstrap::object::Object;
@@ -15,6 +15,7 @@ struct Case {
     record: Option<Record>,
     live: Vec<Object>,
     autoscalers: Vec<Object>,
+    leave: Leave,
 }
 
 impl Case {
@@ -24,31 +25,35 @@ impl Case {
             record: Some(record(3, Status::Deployed, Some(3))),
             live: vec![deployment(1, &[]), service()],
             autoscalers: Vec::new(),
+            leave: Leave::default(),
         }
     }
 
-    fn decide(&self) -> Result<Decision, bootstrap::error::Error> {
+    fn decide(&self) -> Decision {
         decide(&Seen {
             release: &release(),
+            chart: "kube-state-metrics",
             digest: "digest",
             remembered: self.remembered.as_ref(),
             record: self.record.as_ref(),
             live: &self.live.iter().chain(&self.autoscalers).cloned().collect::<Live>(),
             now: "2026-11-24T05:00:00Z".parse::<Timestamp>().expect("a time"),
+            leave: self.leave,
         })
     }
 
     fn work(&self) -> Work {
-        match self.decide().expect("not refused") {
+        match self.decide() {
             Decision::Run(work) => work,
-            Decision::Nothing => panic!("helm has something to do"),
+            other => panic!("helm has something to do: {other:?}"),
         }
     }
 
-    fn refusal(&self) -> String {
-        let error = self.decide().expect_err("refused");
-        assert_eq!(error.exit(), Exit::Refused);
-        error.to_string()
+    fn refusal(&self) -> Refusal {
+        match self.decide() {
+            Decision::Refuse(refusal) => refusal,
+            other => panic!("it is not refused: {other:?}"),
+        }
     }
 }
 
@@ -108,7 +113,7 @@ fn autoscaler(target: &str) -> Object {
 
 #[test]
 fn a_settled_release_needs_no_helm() {
-    assert_eq!(Case::settled().decide().expect("not refused"), Decision::Nothing);
+    assert_eq!(Case::settled().decide(), Decision::Nothing);
 }
 
 #[test]
@@ -123,9 +128,30 @@ fn what_is_not_installed_is_installed() {
 fn a_release_that_the_inventory_does_not_know_is_left_alone() {
     let case = Case { remembered: None, ..Case::settled() };
     let message = "release ksm -n monitoring (chart kube-state-metrics 8.4.0) was not made by this program";
-    assert_eq!(case.refusal(), message);
+    assert_eq!(case.refusal(), Refusal::Foreign(message.to_owned()));
     let broken = Some(record(1, Status::PendingInstall, None));
-    assert_eq!(Case { remembered: None, record: broken, ..Case::settled() }.refusal(), message);
+    let case = Case { remembered: None, record: broken, ..Case::settled() };
+    assert_eq!(case.refusal(), Refusal::Foreign(message.to_owned()));
+}
+
+#[test]
+fn a_release_of_somebody_else_is_adopted_if_it_is_the_same_chart_and_whole() {
+    let leave = Leave { adopt: true, ..Leave::default() };
+    let with = |record| Case { remembered: None, record: Some(record), leave, ..Case::settled() };
+    let work = with(record(7, Status::Deployed, Some(7))).work();
+    assert_eq!((work.why.as_str(), work.force), ("adopted: it was not made by this program", true));
+    assert_eq!((work.repair, work.change), (None, Change::Configured));
+
+    let mut other = record(7, Status::Deployed, Some(7));
+    other.chart = "metrics".to_owned();
+    for (record, why) in [
+        (other, "and kube-state-metrics is another chart"),
+        (record(1, Status::PendingInstall, None), "and is pending-install"),
+        (record(1, Status::Failed, None), "and is failed"),
+    ] {
+        let Refusal::Unusable(said) = with(record).refusal() else { panic!("it cannot be taken over") };
+        assert!(said.ends_with(why), "{said}");
+    }
 }
 
 #[test]
@@ -188,8 +214,11 @@ fn a_scale_to_zero_is_taken_back_though_nobody_is_named() {
 fn what_another_program_scaled_is_a_conflict() {
     for owner in [("keda-operator", "Update", "scale"), ("kubectl", "Apply", "")] {
         let case = Case { live: vec![deployment(2, &[owner]), service()], ..Case::settled() };
-        let message = "deployment.apps/ksm -n monitoring of release ksm -n monitoring has spec.replicas 2, not 1, set by ";
-        assert_eq!(case.refusal(), format!("{message}{}", owner.0));
+        let message = "deployment.apps/ksm -n monitoring of release ksm -n monitoring has spec.replicas 2, not 1, owned by ";
+        assert_eq!(case.refusal(), Refusal::Conflict(format!("{message}{} (3 min ago)", owner.0)));
+        let leave = Leave { force_conflicts: true, ..Leave::default() };
+        let work = Case { leave, ..case }.work();
+        assert!(work.force && work.why.starts_with("taken: "), "{work:?}");
     }
 }
 
@@ -197,7 +226,9 @@ fn what_another_program_scaled_is_a_conflict() {
 fn an_autoscaled_workload_is_left_at_its_scale() {
     let live = vec![deployment(5, &[("kube-controller-manager", "Update", "scale")]), service()];
     let case = Case { live, autoscalers: vec![autoscaler("ksm")], ..Case::settled() };
-    assert_eq!(case.decide().expect("not refused"), Decision::Nothing);
+    assert_eq!(case.decide(), Decision::Nothing);
     let case = Case { autoscalers: vec![autoscaler("other")], ..case };
-    assert!(case.refusal().ends_with("set by kube-controller-manager"));
+    assert!(
+        matches!(case.refusal(), Refusal::Conflict(said) if said.contains("owned by kube-controller-manager"))
+    );
 }

@@ -59,7 +59,8 @@ impl Fake {
             digest: Some("sha256:abc".to_owned()),
         };
         let values = [("values.yaml".to_owned(), format!("password: {PASSWORD}\n"))];
-        let upgrade = Upgrade { chart: &chart, values: &values, force_conflicts: true };
+        let upgrade =
+            Upgrade { chart: &chart, values: &values, force_conflicts: true, take_ownership: false };
         self.helm.upgrade(&release(), &upgrade, until).await
     }
 }

@@ -24,6 +24,12 @@ impl Identity {
     pub fn is_local(&self) -> bool {
         ["k3d", "kind", "minikube", "devcluster"].contains(&self.distribution)
     }
+
+    /// Tells whether it is reached by the pod's own account, so that there is no other that could be meant.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.context == super::IN_CLUSTER
+    }
 }
 
 impl fmt::Display for Identity {

@@ -4,6 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Common, Down};
 use crate::cluster::Cluster;
+use crate::commands::consent::{self, Deed};
 use crate::commands::{session, stack, target};
 use crate::delete;
 use crate::engine::Summary;
@@ -14,7 +15,7 @@ use crate::report::Printer;
 
 pub(super) async fn run(common: &Common, options: &Down, printer: &Printer) -> Exit {
     session::conduct(common, printer, None, async |events, cancel| {
-        down(common, options, &events, &cancel).await
+        down(common, options, printer, &events, &cancel).await
     })
     .await
 }
@@ -22,12 +23,18 @@ pub(super) async fn run(common: &Common, options: &Down, printer: &Printer) -> E
 async fn down(
     common: &Common,
     options: &Down,
+    printer: &Printer,
     events: &Events,
     cancel: &CancellationToken,
 ) -> Result<Summary, Error> {
     let stack = stack(common)?;
     let cluster = Cluster::connect(&target(common)).await?;
     let identity = preflight::reach(&cluster).await?;
+    if !options.dry_run {
+        let purges_data = options.purge_data;
+        let deed = Deed { command: "down", stack: &stack.name, namespace: &stack.namespace, purges_data };
+        consent::obtain(common, &identity, deed, printer, cancel).await?;
+    }
     events.send(Kind::RunStarted {
         command: "down",
         stack: stack.name.clone(),

@@ -4,17 +4,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Common, Up};
 use crate::cluster::Cluster;
+use crate::commands::consent::{self, Deed};
 use crate::commands::{session, stack, target};
-use crate::engine::{self, Summary};
+use crate::engine::{self, Patience, Summary};
 use crate::error::{Error, Exit};
 use crate::event::{Events, Kind};
-use crate::plan::{Plan, Selection};
+use crate::plan::Plan;
 use crate::preflight;
 use crate::report::Printer;
 
 pub(super) async fn run(common: &Common, options: &Up, printer: &Printer) -> Exit {
     session::conduct(common, printer, options.junit.as_deref(), async |events, cancel| {
-        up(common, options, &events, &cancel).await
+        up(common, options, printer, &events, &cancel).await
     })
     .await
 }
@@ -22,13 +23,15 @@ pub(super) async fn run(common: &Common, options: &Up, printer: &Printer) -> Exi
 async fn up(
     common: &Common,
     options: &Up,
+    printer: &Printer,
     events: &Events,
     cancel: &CancellationToken,
 ) -> Result<Summary, Error> {
-    let selection = Selection { only: options.steps.only.clone(), skip: options.steps.skip.clone() };
-    let plan = Plan::new(&stack(common)?, &selection)?;
+    let plan = Plan::new(&stack(common)?, &options.wanted.selection())?;
     let cluster = Cluster::connect(&target(common)).await?;
     let identity = preflight::reach(&cluster).await?;
+    let deed = Deed { command: "up", stack: &plan.stack, namespace: &plan.namespace, purges_data: false };
+    consent::obtain(common, &identity, deed, printer, cancel).await?;
     events.send(Kind::RunStarted {
         command: "up",
         stack: plan.stack.clone(),
@@ -36,13 +39,8 @@ async fn up(
         namespace: plan.namespace.clone(),
         steps: plan.steps.iter().map(|step| step.name.clone()).collect(),
     });
-    let options = engine::Options {
-        timeout: options.timeout,
-        storage_class: options.storage_class.clone(),
-        charts: options.charts.clone(),
-        wait_lock: options.wait_lock,
-        is_local: identity.is_local(),
-    };
-    let result = engine::up(&cluster, plan, &options, events, cancel).await;
+    let how = options.wanted.engine_options(&identity);
+    let patience = Patience { timeout: options.timeout, wait_lock: options.wait_lock };
+    let result = engine::up(&cluster, plan, &how, patience, events, cancel).await;
     result.map_err(|error| error.in_context(cluster.context()))
 }

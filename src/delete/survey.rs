@@ -1,4 +1,5 @@
-//! What there is to take away: of all that the inventory lists, what is still there. Changes nothing.
+//! What there is to take away: of all that the inventory lists, or of what the stack has no more, what is still there.
+//! Changes nothing.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -9,25 +10,25 @@ use kube::core::GroupVersionKind;
 use crate::cluster::{Cluster, RequestError, namespace_ref};
 use crate::error::Error;
 use crate::event::{Change, Events, Kind};
-use crate::helm::{self, Record};
+use crate::helm::{self, Record, Release};
 use crate::inventory::{Inventory, MADE_BY, PART_OF, ReleaseEntry};
 use crate::object::{self, Object, ObjectRef};
 
 /// What there is to take away.
-#[derive(Debug, Default)]
-pub(super) struct Removal {
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Removal {
     /// Releases that helm knows of, in the order in which they go.
-    pub(super) releases: Vec<ReleaseEntry>,
+    pub(crate) releases: Vec<ReleaseEntry>,
     /// Objects that run pods.
-    pub(super) workloads: Vec<Object>,
+    pub(crate) workloads: Vec<Object>,
     /// Claims with the stack's data.
-    pub(super) claims: Vec<Object>,
+    pub(crate) claims: Vec<Object>,
     /// Everything else of the stack that is in a namespace.
-    pub(super) namespaced: Vec<Object>,
+    pub(crate) namespaced: Vec<Object>,
     /// What is in no namespace.
-    pub(super) cluster_wide: Vec<Object>,
+    pub(crate) cluster_wide: Vec<Object>,
     /// The namespaces that `up` made.
-    pub(super) namespaces: Vec<Object>,
+    pub(crate) namespaces: Vec<Object>,
 }
 
 impl Removal {
@@ -36,44 +37,98 @@ impl Removal {
     /// # Errors
     /// The server's refusal, or no answer in time.
     pub(super) async fn survey(cluster: &Cluster, inventory: &Inventory) -> Result<Self, Error> {
-        let own = inventory.name.namespace.clone().unwrap_or_default();
-        let mut places = inventory.content.namespaces.clone();
-        places.insert(own.clone());
         let content = &inventory.content;
-        let (members, records, claims, namespaces) = tokio::try_join!(
+        let mut places = content.namespaces.clone();
+        places.extend(inventory.name.namespace.clone());
+        let named = content.releases.iter().map(|entry| entry.namespace.clone()).chain(places.clone());
+        let (members, claims, mut removal) = tokio::try_join!(
             async { members(cluster, inventory, &places).await.map_err(RequestError::into_error) },
-            try_join_all(content.releases.iter().map(|entry| async {
+            async { all_of(cluster, content.claims.iter().cloned()).await.map_err(RequestError::into_error) },
+            Self::of_releases(cluster, inventory, content.releases.clone(), named.collect()),
+        )?;
+        removal.claims = claims;
+        removal.sort(members);
+        Ok(removal)
+    }
+
+    /// Finds what is there of what the inventory lists and the stack has no more. A release that brings a storage class is
+    /// left: volumes need it.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub(crate) async fn leftovers(
+        cluster: &Cluster,
+        inventory: &Inventory,
+        wanted: &BTreeSet<ObjectRef>,
+        releases: &BTreeSet<Release>,
+    ) -> Result<Self, Error> {
+        let content = &inventory.content;
+        let is_gone = |member: &&ObjectRef| !wanted.iter().any(|name| name.is_same(member));
+        let gone = content.members.iter().filter(is_gone).cloned();
+        let is_left = |entry: &&ReleaseEntry| !entry.is_storage && !releases.contains(&entry.release());
+        let left: Vec<_> = content.releases.iter().filter(is_left).cloned().collect();
+        let used: BTreeSet<_> = wanted
+            .iter()
+            .filter_map(|name| name.namespace.clone())
+            .chain(releases.iter().map(|release| release.namespace.clone()))
+            .chain(
+                content.releases.iter().filter(|entry| entry.is_storage).map(|entry| entry.namespace.clone()),
+            )
+            .chain(inventory.name.namespace.clone())
+            .collect();
+        let places = content.namespaces.iter().chain(left.iter().map(|entry| &entry.namespace));
+        let places = places.filter(|place| !used.contains(*place)).cloned().collect();
+        let (members, mut removal) = tokio::try_join!(
+            async { all_of(cluster, gone).await.map_err(RequestError::into_error) },
+            Self::of_releases(cluster, inventory, left, places),
+        )?;
+        removal.sort(members.into_iter().filter(|member| inventory.owns(member)).collect());
+        Ok(removal)
+    }
+
+    /// These releases, as far as helm knows of them, and those of these namespaces that `up` made.
+    async fn of_releases(
+        cluster: &Cluster,
+        inventory: &Inventory,
+        releases: Vec<ReleaseEntry>,
+        namespaces: BTreeSet<String>,
+    ) -> Result<Self, Error> {
+        let (records, namespaces) = tokio::try_join!(
+            try_join_all(releases.iter().map(|entry| async {
                 helm::records(cluster, &entry.namespace, &[entry.name.as_str()]).await
             })),
-            async { all_of(cluster, content.claims.iter().cloned()).await.map_err(RequestError::into_error) },
             async {
-                let named =
-                    content.releases.iter().map(|entry| entry.namespace.clone()).chain(places.clone());
-                let spaces: BTreeSet<_> = named.map(|name| namespace_ref(&name)).collect();
-                all_of(cluster, spaces.into_iter()).await.map_err(RequestError::into_error)
+                let names = namespaces.iter().map(|name| namespace_ref(name));
+                all_of(cluster, names).await.map_err(RequestError::into_error)
             },
         )?;
         let records: Vec<Record> = records.into_iter().flatten().collect();
-        let mut removal = Self { claims, ..Self::default() };
-        removal.releases = in_order(content.releases.clone(), &content.steps, &records);
-        removal.namespaces =
-            namespaces.into_iter().filter(|found| made_by(found, &inventory.stack)).collect();
+        let namespaces = namespaces.into_iter().filter(|found| made_by(found, &inventory.stack)).collect();
+        let releases = in_order(releases, &inventory.content.steps, &records);
+        Ok(Self { releases, namespaces, ..Self::default() })
+    }
+
+    fn sort(&mut self, members: Vec<Object>) {
         for member in members {
             let Some(name) = ObjectRef::of(&member) else { continue };
             if name.namespace.is_none() {
-                removal.cluster_wide.push(member);
+                self.cluster_wide.push(member);
             } else if name.is(&object::CLAIM) {
                 // The inventory names it as well, if it names the class.
-                if !removal.claims.iter().any(|claim| claim.metadata.uid == member.metadata.uid) {
-                    removal.claims.push(member);
+                if !self.claims.iter().any(|claim| claim.metadata.uid == member.metadata.uid) {
+                    self.claims.push(member);
                 }
             } else if runs_pods(&name) {
-                removal.workloads.push(member);
+                self.workloads.push(member);
             } else {
-                removal.namespaced.push(member);
+                self.namespaced.push(member);
             }
         }
-        Ok(removal)
+    }
+
+    /// The objects that go, in their order; claims and namespaces are another matter.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.workloads.iter().chain(&self.namespaced).chain(&self.cluster_wide)
     }
 
     /// Says what would be done.
@@ -81,9 +136,7 @@ impl Removal {
         let say = |object: ObjectRef, change: Change| {
             events.send(Kind::ObjectChanged { step: None, object, change, why: Some("dry run".to_owned()) });
         };
-        for object in
-            self.workloads.iter().chain(&self.namespaced).chain(&self.cluster_wide).chain(&self.namespaces)
-        {
+        for object in self.objects().chain(&self.namespaces) {
             say(name_of(object), Change::Deleted);
         }
         for claim in &self.claims {
@@ -142,13 +195,18 @@ async fn members(
     Ok(try_join_all(lists).await?.into_iter().flatten().collect())
 }
 
-/// Reads those of these objects that are there.
+/// Reads those of these objects that are there; of a kind that is not served any more there are none.
 pub(super) async fn all_of(
     cluster: &Cluster,
     names: impl Iterator<Item = ObjectRef>,
 ) -> Result<Vec<Object>, RequestError> {
-    let names: Vec<_> = names.collect();
-    Ok(try_join_all(names.iter().map(|name| cluster.get(name))).await?.into_iter().flatten().collect())
+    let reads = names.map(|name| async move {
+        match cluster.get(&name).await {
+            Err(error) if error.is_not_found() => Ok(None),
+            answer => answer,
+        }
+    });
+    Ok(try_join_all(reads).await?.into_iter().flatten().collect())
 }
 
 fn made_by(namespace: &Object, stack: &str) -> bool {

@@ -1,19 +1,18 @@
 //! The part of a step that is a Helm release: what there is to do, doing it, and what to wait for then.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::apply;
+use crate::apply::{self, Leave};
 use crate::cluster::RequestError;
 use crate::diagnose;
-use crate::engine::run::Run;
+use crate::engine::Options;
+use crate::engine::run::{Run, tell_of_namespace};
 use crate::engine::step::{Done, StepError};
 use crate::error::{Error, Exit};
 use crate::event::{Change, Kind, ReleaseAction};
 use crate::fields;
-use crate::helm::{self, Chart, Decision, Record, Release, Repair, Seen, Until, Upgrade, Work};
+use crate::helm::{self, Chart, Decision, Record, Refusal, Release, Repair, Seen, Until, Upgrade, Work};
 use crate::inventory::{Inventory, ReleaseEntry};
 use crate::live::Live;
 use crate::plan::{PlannedRelease, PlannedStep};
@@ -23,31 +22,34 @@ use crate::wait::Awaited;
 const TRIES: usize = 4;
 
 /// A release as the stack wants it, and what that means for the one that is there.
-pub(super) struct Judged {
+pub(super) struct JudgedRelease {
     pub(super) decision: Decision,
     chart: Chart,
     digest: String,
+    leave: Leave,
 }
 
 /// Decides what helm has to do for a release; nothing is changed.
 pub(super) fn judge(
     planned: &PlannedRelease,
-    charts: Option<&Path>,
+    options: &Options,
     inventory: &Inventory,
     records: &[Record],
     live: &Live,
-) -> Result<Judged, Error> {
-    let chart = Chart::find(&planned.spec, charts)?;
+) -> Result<JudgedRelease, Error> {
+    let chart = Chart::find(&planned.spec, options.charts.as_deref())?;
     let digest = chart.digest(&planned.values);
     let decision = helm::decide(&Seen {
         release: &planned.release(),
+        chart: planned.chart_name(),
         digest: &digest,
         remembered: inventory.release(&planned.spec.release, &planned.namespace),
         record: records.iter().find(|record| record.release == planned.release()),
         live,
         now: Timestamp::now(),
-    })?;
-    Ok(Judged { decision, chart, digest })
+        leave: options.leave,
+    });
+    Ok(JudgedRelease { decision, chart, digest, leave: options.leave })
 }
 
 /// Makes the release of a step what the stack wants, and adds its objects to those that are waited for.
@@ -59,12 +61,13 @@ pub(super) async fn carry_out(
     done: &mut Done,
 ) -> Result<(), StepError> {
     let release = planned.release();
-    let judged = &run.judged[&release];
+    let judged = &run.releases[&release];
     let (change, record) = match &judged.decision {
         Decision::Nothing => {
             (Change::Unchanged, run.records.iter().find(|record| record.release == release).cloned())
         }
         Decision::Run(work) => (work.change, finish(run, step, planned, judged, work, deadline).await?),
+        Decision::Refuse(refusal) => return Err(refused(refusal, &release).into()),
     };
     done.tally.count(change);
     run.events.send(Kind::ReleaseChanged {
@@ -94,7 +97,7 @@ async fn finish(
     run: &Run,
     step: &PlannedStep,
     planned: &PlannedRelease,
-    judged: &Judged,
+    judged: &JudgedRelease,
     work: &Work,
     deadline: Instant,
 ) -> Result<Option<Record>, StepError> {
@@ -115,15 +118,18 @@ async fn finish(
         let inventory = run.inventory.lock().await.clone();
         let decision = helm::decide(&Seen {
             release: &release,
+            chart: planned.chart_name(),
             digest: &judged.digest,
             remembered: inventory.release(&release.name, &release.namespace),
             record: records.first(),
             live: &live,
             now: Timestamp::now(),
-        })?;
+            leave: judged.leave,
+        });
         match decision {
             Decision::Run(left) => work = left,
             Decision::Nothing => return Ok(records.into_iter().next()),
+            Decision::Refuse(refusal) => return Err(refused(&refusal, &release).into()),
         }
     }
     run_helm(run, step, planned, judged, &work, deadline).await
@@ -133,7 +139,7 @@ async fn run_helm(
     run: &Run,
     step: &PlannedStep,
     planned: &PlannedRelease,
-    judged: &Judged,
+    judged: &JudgedRelease,
     work: &Work,
     deadline: Instant,
 ) -> Result<Option<Record>, StepError> {
@@ -154,12 +160,15 @@ async fn run_helm(
         why: work.why.clone(),
     });
     let namespace = apply::bare_namespace(&release.namespace);
-    apply::ensure_namespace(&run.cluster, &run.waiter, &namespace, &run.stack, deadline, &run.stop).await?;
+    let change =
+        apply::ensure_namespace(&run.cluster, &run.waiter, &namespace, &run.stack, deadline, &run.stop)
+            .await?;
+    tell_of_namespace(&run.events, Some(&step.name), &release.namespace, change);
     // The name is written down before helm starts, so that a release that a killed run leaves is known as ours.
     remember(run, step, &release, None).await?;
     let helm = run.helm.as_ref().expect("helm was looked for when the release was judged");
     let until = Until { deadline, cancelled: run.cancel.clone() };
-    let force_conflicts = !work.drift.is_empty();
+    let force_conflicts = work.force;
     match work.repair {
         Some(Repair::Uninstall) => helm.uninstall(&release, &until).await?,
         Some(Repair::Rollback(revision)) => {
@@ -167,7 +176,8 @@ async fn run_helm(
         }
         None => {}
     }
-    let upgrade = Upgrade { chart: &judged.chart, values: &planned.values, force_conflicts };
+    let take_ownership = judged.leave.adopt;
+    let upgrade = Upgrade { chart: &judged.chart, values: &planned.values, force_conflicts, take_ownership };
     if let Err(error) = helm.upgrade(&release, &upgrade, &until).await {
         return Err(match error.exit() {
             Exit::Doomed => {
@@ -183,6 +193,10 @@ async fn run_helm(
     let made = record.as_ref().map(|record| (judged.digest.clone(), record.revision));
     remember(run, step, &release, made).await?;
     Ok(record)
+}
+
+fn refused(refusal: &Refusal, release: &Release) -> Error {
+    Error::new(Exit::Refused, refusal.text()).hint(refusal.hint(release))
 }
 
 /// What helm is first started for.

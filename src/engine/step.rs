@@ -3,7 +3,7 @@
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::Instant;
 
-use crate::apply::{self, Applied};
+use crate::apply::{self, Action, Applied, Means};
 use crate::engine::run::Run;
 use crate::engine::{release, since};
 use crate::error::{Error, Exit};
@@ -161,13 +161,31 @@ async fn apply_one<'a>(
     let result = if manifest.name.is(&object::NAMESPACE) {
         apply_namespace(run, manifest, deadline).await
     } else {
-        let mut manifest = manifest.clone();
-        for (secret, revision) in run.revisions.lock().await.iter() {
-            manifest::add_secret_revision(&mut manifest.object, secret, revision);
-        }
-        apply::apply(&run.cluster, &manifest, &run.live).await
+        apply_judged(run, manifest, deadline).await
     };
     (manifest, result)
+}
+
+async fn apply_judged(run: &Run, manifest: &Manifest, deadline: Instant) -> Result<Applied, Error> {
+    let mut judged = run.objects[&manifest.name].clone();
+    let before = judged.wanted.clone();
+    for (secret, revision) in run.revisions.lock().await.iter() {
+        manifest::add_secret_revision(&mut judged.wanted, secret, revision);
+    }
+    // Its Secret is another than was foreseen.
+    if judged.action == Action::Nothing && judged.wanted != before {
+        judged.action = Action::Configure { force: false };
+    }
+    let inventory = run.inventory.lock().await.clone();
+    let means = Means {
+        cluster: &run.cluster,
+        inventory: &inventory,
+        waiter: &run.waiter,
+        leave: run.leave,
+        deadline,
+        cancel: &run.stop,
+    };
+    apply::carry_out(&means, manifest, &judged, &run.live).await
 }
 
 /// The stack's own namespace was made before its step, for the inventory to live in.
@@ -192,7 +210,7 @@ async fn apply_namespace(run: &Run, manifest: &Manifest, deadline: Instant) -> R
                 Error::new(Exit::Unexpected, format!("{} was deleted while it was worked in", manifest.name))
             })?,
     };
-    Ok(Applied { change, live, drift: Vec::new() })
+    Ok(Applied { change, live, drift: Vec::new(), why: None })
 }
 
 fn report(run: &Run, step: &str, manifest: &Manifest, applied: &Applied) {
@@ -209,6 +227,6 @@ fn report(run: &Run, step: &str, manifest: &Manifest, applied: &Applied) {
         step: Some(step.to_owned()),
         object: manifest.name.clone(),
         change: applied.change,
-        why: None,
+        why: applied.why.clone(),
     });
 }

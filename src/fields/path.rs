@@ -8,6 +8,7 @@ use serde_json::{Deserializer, Map, Value, json};
 pub(super) struct Path<'p>(pub(super) &'p str);
 
 /// What selects an item of a list.
+#[derive(PartialEq, Eq)]
 pub(super) enum Item {
     /// The item whose fields have these values.
     Keys(Map<String, Value>),
@@ -31,8 +32,7 @@ impl Path<'_> {
             let list = value.as_array()?;
             match item {
                 Item::Index(index) => list.get(*index),
-                Item::Value(wanted) => list.iter().find(|found| *found == wanted),
-                Item::Keys(keys) => list.iter().find(|found| has_keys(found, keys)),
+                item => list.iter().find(|found| item.selects(found)),
             }
         })
     }
@@ -60,6 +60,25 @@ impl Path<'_> {
 }
 
 impl Item {
+    /// Reads a key of a fieldsV1 that selects an item: `k:{…}`, `v:…` or `i:…`.
+    pub(super) fn of_key(key: &str) -> Option<Self> {
+        match key.split_once(':')? {
+            ("k", text) => serde_json::from_str(text).ok().map(Self::Keys),
+            ("v", text) => serde_json::from_str(text).ok().map(Self::Value),
+            ("i", text) => text.parse().ok().map(Self::Index),
+            _ => None,
+        }
+    }
+
+    /// Tells whether it is this item, by what the item holds; a place tells nothing of that.
+    pub(super) fn selects(&self, item: &Value) -> bool {
+        match self {
+            Self::Keys(keys) => has_keys(item, keys),
+            Self::Value(value) => item == value,
+            Self::Index(_) => false,
+        }
+    }
+
     /// Reads what stands between brackets, and what follows them.
     fn parse(text: &str) -> Option<(Self, &str)> {
         if let Some(value) = text.strip_prefix('=') {
@@ -102,23 +121,12 @@ fn field<'t>(fields: &'t Value, name: &str) -> Option<&'t Value> {
 }
 
 fn item<'t>(fields: &'t Value, item: &Item) -> Option<&'t Value> {
-    fields.as_object()?.iter().find_map(|(key, child)| {
-        let (kind, text) = key.split_once(':')?;
-        let is_it = match item {
-            Item::Index(index) => kind == "i" && text.parse() == Ok(*index),
-            Item::Value(value) => {
-                kind == "v" && serde_json::from_str(text).is_ok_and(|found: Value| found == *value)
-            }
-            Item::Keys(keys) => {
-                kind == "k" && serde_json::from_str(text).is_ok_and(|found: Map<_, _>| found == *keys)
-            }
-        };
-        is_it.then_some(child)
-    })
+    let mut children = fields.as_object()?.iter();
+    children.find(|(key, _)| Item::of_key(key).as_ref() == Some(item)).map(|(_, child)| child)
 }
 
 /// Tells whether an item of a list has these keys; the only one that manifests leave to the server is a port's protocol.
-pub(super) fn has_keys(item: &Value, keys: &Map<String, Value>) -> bool {
+fn has_keys(item: &Value, keys: &Map<String, Value>) -> bool {
     keys.iter().all(|(name, wanted)| match item.get(name) {
         Some(found) => found == wanted,
         None => name == "protocol" && *wanted == json!("TCP"),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::fields::path::has_keys;
+use crate::fields::path::Item;
 use crate::object::{Kind, Object};
 
 /// Tells whether the manager owns exactly the fields that the manifest names, and each has the manifest's value already.
@@ -93,8 +93,7 @@ impl Defaults {
         let mut rest = found.iter();
         owned.len() == wanted.len()
             && wanted.iter().all(|item| {
-                let mut mine =
-                    owned.iter().filter_map(|(key, below)| Some((Selector::of(key, item)?, *below)));
+                let mut mine = owned.iter().filter_map(|(key, below)| Some((selector(key, item)?, *below)));
                 let (Some((selector, below)), None) = (mine.next(), mine.next()) else { return false };
                 let live = rest.find(|candidate| selector.selects(candidate));
                 live.is_some_and(|found| self.same(below, item, found))
@@ -119,27 +118,7 @@ impl Defaults {
     }
 }
 
-/// What finds the live item that belongs to an item of the manifest.
-enum Selector {
-    Keys(Map<String, Value>),
-    Value(Value),
-}
-
-impl Selector {
-    /// Reads a fieldsV1 key, `k:{…}` or `v:…`; `None` when it is not this item's.
-    fn of(key: &str, item: &Value) -> Option<Self> {
-        let selector = match key.split_once(':')? {
-            ("k", text) => Self::Keys(serde_json::from_str(text).ok()?),
-            ("v", text) => Self::Value(serde_json::from_str(text).ok()?),
-            _ => return None,
-        };
-        selector.selects(item).then_some(selector)
-    }
-
-    fn selects(&self, item: &Value) -> bool {
-        match self {
-            Self::Keys(keys) => has_keys(item, keys),
-            Self::Value(value) => item == value,
-        }
-    }
+/// Reads what finds the live item that belongs to an item of the manifest; `None` when it is another's.
+fn selector(key: &str, item: &Value) -> Option<Item> {
+    Item::of_key(key).filter(|selector| selector.selects(item))
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::error::{Error, Exit};
+use crate::apply::Leave;
 use crate::event::Change;
 use crate::fields::{self, Owner};
 use crate::helm::{Record, Release, Status};
@@ -22,6 +22,8 @@ const REPLICAS: &str = ".spec.replicas";
 pub struct Seen<'a> {
     /// The release.
     pub release: &'a Release,
+    /// The name of the chart that the stack wants.
+    pub chart: &'a str,
     /// The digest of the chart and values that the stack wants.
     pub digest: &'a str,
     /// What the inventory remembers.
@@ -32,6 +34,8 @@ pub struct Seen<'a> {
     pub live: &'a Live,
     /// The time, for the age of changes.
     pub now: Timestamp,
+    /// What the user gives leave to.
+    pub leave: Leave,
 }
 
 /// What is to be done about a release.
@@ -41,6 +45,44 @@ pub enum Decision {
     Nothing,
     /// Helm is to be run.
     Run(Work),
+    /// It must not be done.
+    Refuse(Refusal),
+}
+
+/// Why a release must not be touched: what is in the way, in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It was not made by this program.
+    Foreign(String),
+    /// It was not made by this program, and cannot be taken over as it stands.
+    Unusable(String),
+    /// Another program scales one of its workloads.
+    Conflict(String),
+}
+
+impl Refusal {
+    /// What is in the way.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Foreign(what) | Self::Unusable(what) | Self::Conflict(what) => what,
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self, release: &Release) -> String {
+        let Release { name, namespace } = release;
+        match self {
+            Self::Foreign(_) => {
+                "take over what is there with --adopt, or leave its step out with --skip STEP".to_owned()
+            }
+            Self::Unusable(_) => format!("see what it is: helm status {name} -n {namespace}"),
+            Self::Conflict(_) => {
+                "take the fields with --force-conflicts, or leave replicas out of the values".to_owned()
+            }
+        }
+    }
 }
 
 /// What helm is to do: the repair first, then `upgrade --install`.
@@ -52,6 +94,8 @@ pub struct Work {
     pub repair: Option<Repair>,
     /// What people changed by hand and is taken back; then helm needs to force conflicts.
     pub drift: Vec<Drift>,
+    /// Whether fields and objects are taken from others.
+    pub force: bool,
     /// What becomes of the release.
     pub change: Change,
 }
@@ -79,37 +123,55 @@ pub struct Drift {
 }
 
 /// Decides what is to be done about a release.
-///
-/// # Errors
-/// Exit 4 when the release is not ours, or another program scales one of its workloads.
-pub fn decide(seen: &Seen<'_>) -> Result<Decision, Error> {
+#[must_use]
+pub fn decide(seen: &Seen<'_>) -> Decision {
     let Some(record) = seen.record else {
-        return Ok(run("not installed".to_owned(), None, Vec::new(), Change::Created));
+        return install("not installed".to_owned(), None);
     };
-    let Some(entry) = seen.remembered else {
-        let message = format!(
-            "{} (chart {} {}) was not made by this program",
-            seen.release, record.chart, record.version
-        );
-        let hint = format!("helm status {} -n {}", seen.release.name, seen.release.namespace);
-        return Err(Error::new(Exit::Refused, message).hint(hint));
-    };
+    let Some(entry) = seen.remembered else { return adoption(seen, record) };
     if let Some((why, Repair::Uninstall)) = broken(record) {
-        return Ok(run(why, Some(Repair::Uninstall), Vec::new(), Change::Created));
+        return install(why, Some(Repair::Uninstall));
     }
-    let drift = scaled(seen, record)?;
+    let Scaled { drift, others } = scaled(seen, record);
+    if !others.is_empty() && !seen.leave.force_conflicts {
+        return Decision::Refuse(Refusal::Conflict(others.join("; ")));
+    }
     let broken = broken(record);
     let repair = broken.as_ref().map(|(_, repair)| *repair);
     let why = broken
         .map(|(why, _)| why)
         .or_else(|| differs(seen, record, entry))
         .or_else(|| missing(seen, record))
+        .or_else(|| others.first().map(|other| format!("taken: {other}")))
         .or_else(|| drift.first().map(|drift| format!("{} was scaled", drift.object)));
-    Ok(why.map_or(Decision::Nothing, |why| run(why, repair, drift, Change::Configured)))
+    let force = !drift.is_empty() || !others.is_empty();
+    let change = Change::Configured;
+    why.map_or(Decision::Nothing, |why| Decision::Run(Work { why, repair, drift, force, change }))
 }
 
-fn run(why: String, repair: Option<Repair>, drift: Vec<Drift>, change: Change) -> Decision {
-    Decision::Run(Work { why, repair, drift, change })
+/// Decides about a release that somebody else made.
+fn adoption(seen: &Seen<'_>, record: &Record) -> Decision {
+    let Record { chart, version, status, .. } = record;
+    let what = format!("{} (chart {chart} {version}) was not made by this program", seen.release);
+    if !seen.leave.adopt {
+        return Decision::Refuse(Refusal::Foreign(what));
+    }
+    if chart != seen.chart {
+        let wanted = seen.chart;
+        return Decision::Refuse(Refusal::Unusable(format!("{what}, and {wanted} is another chart")));
+    }
+    let is_usable = matches!((status, record.deployed), (Status::Deployed, _) | (Status::Failed, Some(_)));
+    if !is_usable {
+        return Decision::Refuse(Refusal::Unusable(format!("{what}, and is {status}")));
+    }
+    let why = "adopted: it was not made by this program".to_owned();
+    let (repair, drift) = (None, Vec::new());
+    Decision::Run(Work { why, repair, drift, force: true, change: Change::Configured })
+}
+
+/// Installs a release, after what is left of it has been taken away.
+fn install(why: String, repair: Option<Repair>) -> Decision {
+    Decision::Run(Work { why, repair, drift: Vec::new(), force: false, change: Change::Created })
 }
 
 /// Tells why helm would refuse an upgrade, and the way out.
@@ -157,9 +219,17 @@ fn mended(record: &Record) -> impl Iterator<Item = &Object> {
     record.manifest.iter().filter(move |object| !kept(object))
 }
 
-/// The workloads that a person scaled.
-fn scaled(seen: &Seen<'_>, record: &Record) -> Result<Vec<Drift>, Error> {
-    let mut drift = Vec::new();
+/// The workloads that have another number of replicas than the release says.
+#[derive(Default)]
+struct Scaled {
+    /// Those that a person scaled.
+    drift: Vec<Drift>,
+    /// Those that another program did, each with its owner.
+    others: Vec<String>,
+}
+
+fn scaled(seen: &Seen<'_>, record: &Record) -> Scaled {
+    let mut scaled = Scaled::default();
     for object in mended(record) {
         let wanted = &object.data["spec"]["replicas"];
         let Some(name) = ObjectRef::of(object) else { continue };
@@ -172,23 +242,22 @@ fn scaled(seen: &Seen<'_>, record: &Record) -> Result<Vec<Drift>, Error> {
         let owners = fields::owners(live, REPLICAS);
         let others: Vec<_> = owners.iter().filter(|owner| owner.manager != "helm").collect();
         if let Some(other) = others.iter().find(|owner| !fields::is_hand_edit(owner)) {
-            return Err(conflict(seen, &name, found, wanted, other));
+            scaled.others.push(conflict(seen, &name, found, wanted, other));
+            continue;
         }
         let owner = others.first();
-        drift.push(Drift {
+        scaled.drift.push(Drift {
             change: format!("spec.replicas {found} → {wanted}"),
             manager: owner.map(|owner| owner.manager.clone()),
             age: owner.and_then(|owner| fields::age(owner, seen.now)),
             object: name,
         });
     }
-    Ok(drift)
+    scaled
 }
 
-fn conflict(seen: &Seen<'_>, name: &ObjectRef, found: &Value, wanted: &Value, owner: &Owner) -> Error {
-    let message = format!(
-        "{name} of {} has spec.replicas {found}, not {wanted}, set by {}",
-        seen.release, owner.manager
-    );
-    Error::new(Exit::Refused, message)
+fn conflict(seen: &Seen<'_>, name: &ObjectRef, found: &Value, wanted: &Value, owner: &Owner) -> String {
+    let age = fields::age(owner, seen.now).map(|age| format!(" ({age})")).unwrap_or_default();
+    let (release, manager) = (seen.release, &owner.manager);
+    format!("{name} of {release} has spec.replicas {found}, not {wanted}, owned by {manager}{age}")
 }

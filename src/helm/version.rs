@@ -7,6 +7,9 @@ use crate::error::{Error, Exit};
 /// The first Helm 3 whose `uninstall` knows `--ignore-not-found` and that pulls charts from registries.
 const OLDEST: Version = Version { major: 3, minor: 13 };
 
+/// The first whose `upgrade` knows `--take-ownership`.
+pub(super) const TAKES_OWNERSHIP: Version = Version { major: 3, minor: 17 };
+
 /// The newest major version whose flags are known.
 const NEWEST_MAJOR: u32 = 4;
 

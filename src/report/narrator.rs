@@ -126,7 +126,7 @@ impl Narrator {
                 let text = format!("{name} {}{}", phrases::change(*change), why.as_deref().unwrap_or(""));
                 let weight = match change {
                     Change::Unchanged => Weight::Detail,
-                    Change::Kept => Weight::Notable,
+                    Change::Kept | Change::Replaced | Change::Pruned => Weight::Notable,
                     Change::Created | Change::Configured | Change::Deleted if why.is_some() => {
                         Weight::Notable
                     }

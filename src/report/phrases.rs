@@ -44,10 +44,12 @@ pub(super) fn growing(milliseconds: u64) -> String {
 
 /// What was changed, leaving out what was not there: `3 created, 1 unchanged`.
 pub(super) fn tally(tally: Tally) -> String {
-    let Tally { created, configured, unchanged, deleted, kept } = tally;
+    let Tally { created, configured, replaced, unchanged, pruned, deleted, kept } = tally;
     let counts = [
         (created, Change::Created),
         (configured, Change::Configured),
+        (replaced, Change::Replaced),
+        (pruned, Change::Pruned),
         (deleted, Change::Deleted),
         (unchanged, Change::Unchanged),
         (kept, Change::Kept),
@@ -66,7 +68,9 @@ pub(super) fn change(change: Change) -> &'static str {
     match change {
         Change::Created => "created",
         Change::Configured => "configured",
+        Change::Replaced => "replaced",
         Change::Unchanged => "unchanged",
+        Change::Pruned => "pruned",
         Change::Deleted => "deleted",
         Change::Kept => "kept",
     }

@@ -69,6 +69,26 @@ impl Printer {
         self.say(&phrases::error_text(&error.to_string(), &error.causes(), error.hint_text(), self.paint()));
     }
 
+    /// Tells whether there is somebody who can be asked.
+    #[must_use]
+    pub fn can_ask(&self) -> bool {
+        self.attended && io::stdin().is_terminal()
+    }
+
+    /// Asks a question on stderr, and waits for the line that is typed. Blocks its thread.
+    ///
+    /// # Errors
+    /// What the system says of stdin.
+    pub fn ask(&self, question: &str) -> io::Result<String> {
+        self.stderr.write(question)?;
+        let mut line = String::new();
+        if io::stdin().read_line(&mut line)? == 0 {
+            // Nobody has ended the line.
+            self.stderr.write("\n")?;
+        }
+        Ok(line.trim().to_owned())
+    }
+
     /// The colours of stderr.
     #[must_use]
     pub fn paint(&self) -> Paint {

@@ -10,10 +10,13 @@ use devcluster::{ControlPlane, Options};
 
 use crate::support::{Bench, Ran};
 
+mod consent;
 mod gate;
 mod outage;
 mod ownership;
+mod plan;
 mod refusals;
+mod replace;
 mod reports;
 mod runs;
 #[path = "../support/mod.rs"]
@@ -87,8 +90,21 @@ impl Scene {
 
     /// Runs a verb on the stack, which must end with 0.
     pub(crate) fn succeed(&self, verb: &str, more: &[&str]) -> Ran {
+        self.end(0, verb, more)
+    }
+
+    /// Runs a verb on the stack, which must end with this exit code.
+    pub(crate) fn end(&self, code: i32, verb: &str, more: &[&str]) -> Ran {
         let ran = self.run(verb, more);
-        assert_eq!(ran.code, 0, "{verb} ended {}:\n{}", ran.code, ran.stderr);
+        assert_eq!(
+            ran.code,
+            code,
+            "{verb} {} ended {}:\n{}{}",
+            more.join(" "),
+            ran.code,
+            ran.stdout,
+            ran.stderr
+        );
         ran
     }
 

@@ -3,32 +3,127 @@
 use crate::{Scene, assert_says, config_map};
 
 #[test]
-fn an_object_that_was_there_is_refused_and_left_alone() {
-    let scene = Scene::new("foreign", &(config_map("theirs", "ours") + &config_map("new", "a")));
+fn objects_of_others_are_refused_in_one_list_and_left_alone() {
+    let names = ["bare", "release", "argo", "flux", "set"];
+    let manifests: String = names.map(|name| config_map(name, "ours")).concat() + &config_map("new", "a");
+    let scene = Scene::new("foreign", &manifests);
     scene.bench.kubectl(["create", "namespace", "foreign"]);
-    scene.kubectl(&["create", "configmap", "theirs", "--from-literal=key=theirs"]);
-    let ran = scene.run("up", &[]);
-    assert_eq!(ran.code, 4, "{}", ran.stderr);
-    assert_says(&ran, &["main.yaml:1: configmap/theirs -n foreign (no mark of an owner)", "hint: "]);
-    assert_eq!(scene.field("configmap/theirs", ".data.key"), "theirs");
+    for name in names {
+        scene.kubectl(&[
+            "create",
+            "configmap",
+            name,
+            "--from-literal=key=theirs",
+            "--from-literal=more=theirs",
+        ]);
+    }
+    scene.kubectl(&["annotate", "configmap/release", "meta.helm.sh/release-name=shop"]);
+    scene.kubectl(&["label", "configmap/argo", "argocd.argoproj.io/instance=shop"]);
+    scene.kubectl(&["label", "configmap/flux", "kustomize.toolkit.fluxcd.io/name=shop"]);
+    scene.kubectl(&["label", "configmap/set", "applyset.kubernetes.io/part-of=applyset-shop-v1"]);
+    let lines = [
+        "configmap/bare -n foreign (main.yaml:1) is there and not of this stack: no mark of an owner",
+        "configmap/release -n foreign (main.yaml:6) is there and not of this stack: of Helm release shop",
+        "of Argo CD application shop",
+        "of Flux shop",
+        "of ApplySet applyset-shop-v1",
+        "--adopt",
+    ];
+    for verb in ["plan", "up"] {
+        let ran = scene.end(4, verb, &[]);
+        assert_says(&ran, &lines);
+        assert_eq!(ran.stderr.matches("hint: ").count(), 1, "{}", ran.stderr);
+    }
+    assert_eq!(scene.field("configmap/bare", ".data.key"), "theirs");
     assert_eq!(
         scene.kubectl(&["get", "configmap", "--ignore-not-found", "new", "bootstrap-foreign"]),
         "",
         "nothing was made"
     );
+
+    let ran = scene.succeed("up", &["--adopt"]);
+    assert_says(
+        &ran,
+        &["configmap/argo configured (adopted: of Argo CD application shop)", "1 created, 5 configured"],
+    );
+    for name in names {
+        assert_eq!(scene.field(&format!("configmap/{name}"), ".data"), r#"{"key":"ours"}"#, "{name}");
+    }
+    let ran = scene.succeed("plan", &["--exit-code"]);
+    assert!(ran.stdout.contains("no changes"), "{}", ran.stdout);
+    scene.succeed("down", &[]);
+    let left = scene.kubectl(&["get", "configmaps", "-o=name"]);
+    assert!(names.iter().all(|name| !left.contains(&format!("/{name}\n"))), "{left}");
+}
+
+/// As the article's script made its objects, with fields that the stack does not have.
+#[test]
+fn what_kubectl_applied_is_ours_after_an_adoption_and_goes_when_it_is_not_wanted() {
+    let deployment = |more: &str, label: &str| {
+        format!(
+            "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: d, namespace: script{label}}}, spec: {{selector: \
+             {{matchLabels: {{app: d}}}}, template: {{metadata: {{labels: {{app: d}}}}, spec: {{containers: [{{name: c, image: \
+             nothing{more}}}]}}}}}}}}\n"
+        )
+    };
+    let scene = Scene::new("script", &deployment("", ""));
+    scene.bench.kubectl(["create", "namespace", "script"]);
+    let theirs = deployment(", args: [one], env: [{name: A, value: b}]", ", labels: {team: blog}");
+    scene.bench.apply(&theirs, &[]);
+    scene.kubectl(&["annotate", "deployment/d", "note=by-hand"]);
+    // An autoscaler has scaled it, which an adoption leaves as it is.
+    let autoscaler = r#"{"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "d", "namespace":
+        "script"}, "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}, "maxReplicas": 5}}"#;
+    scene.bench.apply(autoscaler, &[]);
+    scene.kubectl(&["scale", "deployment/d", "--replicas=3"]);
+
+    let ran = scene.succeed("plan", &["--adopt"]);
+    for line in [
+        "~ deployment.apps/d configured: adopted: no mark of an owner\n",
+        "- metadata.labels.team: blog\n",
+        "- spec.template.spec.containers[name=\"c\"].args:\n",
+        "- spec.template.spec.containers[name=\"c\"].env:\n",
+    ] {
+        assert!(ran.stdout.contains(line), "{line:?} is not in\n{}", ran.stdout);
+    }
+    assert!(!ran.stdout.contains("dnsPolicy"), "a default is no change:\n{}", ran.stdout);
+    // Nothing runs here, so it cannot become ready.
+    scene.end(6, "up", &["--adopt", "--timeout", "2s"]);
+    let container = scene.field("deployment/d", ".spec.template.spec.containers[0]");
+    assert!(!container.contains("args") && !container.contains("env"), "{container}");
+    assert_eq!(scene.field("deployment/d", ".metadata.labels.team"), "");
+    assert_eq!(scene.field("deployment/d", ".spec.replicas"), "3");
+    let annotations = scene.field("deployment/d", ".metadata.annotations");
+    assert!(annotations.contains("by-hand") && !annotations.contains("last-applied"), "{annotations}");
+    let ran = scene.succeed("plan", &["--exit-code"]);
+    assert!(ran.stdout.contains("no changes"), "{}", ran.stdout);
+    scene.succeed("down", &[]);
 }
 
 #[test]
 fn a_field_that_another_program_applies_is_a_conflict() {
-    let scene = Scene::new("conflict", &config_map("shared", "ours"));
-    scene.succeed("up", &[]);
+    let scene = Scene::new("conflict", &(config_map("shared", "ours") + &config_map("other", "new")));
+    scene.succeed("up", &["--timeout", "30s"]);
     let theirs = r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "shared", "namespace": "conflict"},
         "data": {"key": "theirs"}}"#;
     scene.bench.apply(theirs, &["--server-side", "--force-conflicts", "--field-manager=argocd"]);
-    let ran = scene.run("up", &[]);
-    assert_eq!(ran.code, 4, "{}", ran.stderr);
-    assert_says(&ran, &["configmap/shared -n conflict (main.yaml:1)", "data.key is owned by argocd"]);
+    scene.write("main.yaml", &(config_map("shared", "ours") + &config_map("other", "newer")));
+    for verb in ["plan", "up"] {
+        let ran = scene.end(4, verb, &[]);
+        assert_says(
+            &ran,
+            &[
+                "configmap/shared -n conflict (main.yaml:1)",
+                "data.key is owned by argocd (just now)",
+                "--force-conflicts",
+            ],
+        );
+    }
     assert_eq!(scene.field("configmap/shared", ".data.key"), "theirs");
+    assert_eq!(scene.field("configmap/other", ".data.key"), "new", "nothing else was changed either");
+    let ran = scene.succeed("up", &["--force-conflicts"]);
+    assert_says(&ran, &["configmap/shared configured (taken: data.key is owned by argocd"]);
+    assert_eq!(scene.field("configmap/shared", ".data.key"), "ours");
 }
 
 #[test]
@@ -71,7 +166,7 @@ fn the_replicas_of_an_autoscaled_workload_are_left_to_the_autoscaler() {
                       scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: d}\n  maxReplicas: 5\n";
     let scene = Scene::new("scaled", &format!("{deployment}{autoscaler}"));
     // Nothing runs here, so it cannot become ready.
-    assert_eq!(scene.run("up", &["--timeout", "2s"]).code, 6);
+    scene.end(6, "up", &["--timeout", "2s"]);
     let scale = ["scale", "deployment/d", "--replicas=3"];
     scene.kubectl(&scale);
     let ran = scene.run("up", &["--timeout", "2s"]);

@@ -39,6 +39,8 @@ async fn each_line_is_one_event_that_carries_its_version() {
         "created": 1,
         "deleted": 0,
         "kept": 0,
+        "pruned": 0,
+        "replaced": 0,
         "unchanged": 0
       },
       "took_ms": 40,

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+pub(crate) mod terminal;
 pub(crate) mod world;
 
 /// One cluster, and the command as it is run against it.
@@ -124,10 +125,18 @@ impl Bench {
     }
 
     /// Adds a node that is Ready: a control plane has no kubelet that would bring one, and runs no pod that would need it.
+    /// It carries the devcluster's label, without which nothing would be changed unasked.
     pub(crate) fn add_node(&self) {
-        self.apply(r#"{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "none"}}"#, &[]);
+        let node = r#"{"apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": "none", "labels": {"bootstrap.internal/devcluster": "control-plane"}}}"#;
+        self.apply(node, &[]);
+        self.mark_ready("none");
+    }
+
+    /// Says of a node that it is Ready.
+    pub(crate) fn mark_ready(&self, node: &str) {
         let ready = r#"{"status": {"conditions": [{"type": "Ready", "status": "True"}]}}"#;
-        self.kubectl(["patch", "node", "none", "--subresource=status", "--type=merge", "-p", ready]);
+        self.kubectl(["patch", "node", node, "--subresource=status", "--type=merge", "-p", ready]);
     }
 
     /// Waits until an object is there.

@@ -1,0 +1,166 @@
+//! What a run will do, decided before anything is changed. `up` carries it out, `plan` shows it: there is no other way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::try_join_all;
+
+use crate::apply::{self, Action, Judged, mark};
+use crate::cluster::{Cluster, namespace_ref};
+use crate::delete::Removal;
+use crate::engine::Options;
+use crate::engine::release::{self, JudgedRelease};
+use crate::engine::survey::Survey;
+use crate::error::{Error, Exit};
+use crate::helm::{Decision, Record, Release};
+use crate::inventory::Inventory;
+use crate::live::Live;
+use crate::manifest::{self, Manifest};
+use crate::object::{self, ObjectRef};
+use crate::plan::Plan;
+use crate::secret;
+use crate::storage::{self, Choice};
+
+/// Stands for the revision of a Secret that is yet to be made.
+const NEW_REVISION: &str = "(a new one)";
+
+/// What a run will do.
+pub(super) struct Prepared {
+    /// The steps, without the one for storage if it has nothing to do, their objects as they are to be.
+    pub(super) plan: Plan,
+    pub(super) storage: Option<Choice>,
+    pub(super) inventory: Inventory,
+    /// The cluster as it was before the first change.
+    pub(super) live: Live,
+    pub(super) records: Vec<Record>,
+    /// What there is to do for each object; a namespace is used as it is.
+    pub(super) objects: BTreeMap<ObjectRef, Judged>,
+    pub(super) secrets: BTreeMap<String, secret::Judged>,
+    pub(super) releases: BTreeMap<Release, JudgedRelease>,
+    /// What the stack has no more.
+    pub(super) leftovers: Removal,
+}
+
+impl Prepared {
+    /// Decides what to do.
+    pub(super) async fn decide(
+        cluster: &Cluster,
+        mut plan: Plan,
+        survey: Survey,
+        options: &Options,
+    ) -> Result<Self, Error> {
+        let Survey { inventory, live, storage_classes, records } = survey;
+        let before = plan.clone();
+        let storage = choose_storage(&mut plan, &live, &storage_classes, &inventory, options)?;
+        let secrets = judge_secrets(&plan, &inventory, &live);
+        for manifest in plan.manifests_mut().filter(|manifest| !manifest.name.is(&object::NAMESPACE)) {
+            mark(&mut manifest.object, &inventory);
+            for (secret, judged) in &secrets {
+                let revision = judged.revision.as_deref().unwrap_or(NEW_REVISION);
+                manifest::add_secret_revision(&mut manifest.object, secret, revision);
+            }
+        }
+        let mut releases = BTreeMap::new();
+        for planned in plan.releases() {
+            let judged = release::judge(planned, options, &inventory, &records, &live)?;
+            releases.insert(planned.release(), judged);
+        }
+        let judging =
+            plan.manifests().filter(|manifest| !manifest.name.is(&object::NAMESPACE)).map(|manifest| async {
+                let judged = apply::judge(cluster, manifest, &inventory, &live, options.leave).await?;
+                Ok::<_, Error>((manifest.name.clone(), judged))
+            });
+        let (objects, leftovers) =
+            tokio::try_join!(try_join_all(judging), leftovers(cluster, &inventory, &before, options),)?;
+        let objects = objects.into_iter().collect();
+        Ok(Self { plan, storage, inventory, live, records, objects, secrets, releases, leftovers })
+    }
+
+    /// All that must not be done, in one error.
+    pub(super) fn refused(&self) -> Option<Error> {
+        let objects =
+            self.plan.manifests().filter_map(|manifest| match &self.objects.get(&manifest.name)?.action {
+                Action::Refuse(refusal) => Some((refusal.text(manifest), refusal.hint(manifest))),
+                _ => None,
+            });
+        let releases = self.releases.iter().filter_map(|(release, judged)| match &judged.decision {
+            Decision::Refuse(refusal) => Some((refusal.text().to_owned(), refusal.hint(release))),
+            _ => None,
+        });
+        let (texts, hints): (Vec<_>, BTreeSet<_>) = objects.chain(releases).unzip();
+        let message = match texts.as_slice() {
+            [] => return None,
+            [only] => only.clone(),
+            all => format!("{} objects and releases are in the way:\n  {}", all.len(), all.join("\n  ")),
+        };
+        let hint = hints.into_iter().collect::<Vec<_>>().join("\n");
+        Some(Error::new(Exit::Refused, message).hint(hint))
+    }
+
+    /// The namespaces that this run makes.
+    pub(super) fn new_namespaces(&self) -> impl Iterator<Item = ObjectRef> {
+        self.plan
+            .namespaces()
+            .into_iter()
+            .map(|name| namespace_ref(&name))
+            .filter(|name| self.live.get(name).is_none())
+    }
+}
+
+fn choose_storage(
+    plan: &mut Plan,
+    live: &Live,
+    classes: &[object::Object],
+    inventory: &Inventory,
+    options: &Options,
+) -> Result<Option<Choice>, Error> {
+    let storage = plan.steps.iter().find(|step| step.is_storage);
+    let installed = storage
+        .and_then(|step| step.release.as_ref())
+        .is_some_and(|release| inventory.release(&release.spec.release, &release.namespace).is_some());
+    let choice = storage::choose(plan, live, classes, &options.storage_class, installed)?;
+    if !choice.as_ref().is_some_and(|choice| choice.install) {
+        for name in
+            plan.steps.iter().filter(|step| step.is_storage).map(|step| step.name.clone()).collect::<Vec<_>>()
+        {
+            plan.leave_out(&name);
+        }
+    }
+    Ok(choice)
+}
+
+/// The Secrets of all steps, also of those that are left out: their pods may not be.
+fn judge_secrets(plan: &Plan, inventory: &Inventory, live: &Live) -> BTreeMap<String, secret::Judged> {
+    let find = |name: &str| live.get(&ObjectRef::new(&object::SECRET, Some(&plan.namespace), name));
+    let mut judged: BTreeMap<_, _> = plan
+        .steps
+        .iter()
+        .filter_map(|step| step.secret.as_ref())
+        .map(|spec| (spec.name.clone(), secret::judge(inventory, spec, find(&spec.name))))
+        .collect();
+    for name in &plan.secrets {
+        if let Some(found) = find(name) {
+            judged.entry(name.clone()).or_insert_with(|| secret::Judged::as_it_is(found));
+        }
+    }
+    judged
+}
+
+/// What the stack has no more. A run of some steps leaves all else alone.
+async fn leftovers(
+    cluster: &Cluster,
+    inventory: &Inventory,
+    plan: &Plan,
+    options: &Options,
+) -> Result<Removal, Error> {
+    if !options.prune {
+        return Ok(Removal::default());
+    }
+    let secret = |name: &String| ObjectRef::new(&object::SECRET, Some(&plan.namespace), name);
+    let wanted: BTreeSet<_> = plan
+        .manifests()
+        .map(|manifest: &Manifest| manifest.name.clone())
+        .chain(plan.secrets.iter().map(secret))
+        .collect();
+    let releases = plan.releases().map(crate::plan::PlannedRelease::release).collect();
+    Removal::leftovers(cluster, inventory, &wanted, &releases).await
+}

@@ -1,0 +1,71 @@
+//! What there is, as far as a plan bears on it: read in one go, before anything is decided or changed.
+
+use std::collections::BTreeMap;
+
+use futures::future::try_join_all;
+
+use crate::cluster::{Cluster, RequestError, namespace_ref};
+use crate::error::Error;
+use crate::helm::{self, Record};
+use crate::inventory::Inventory;
+use crate::live::Live;
+use crate::object::{self, Object, ObjectRef};
+use crate::plan::Plan;
+use crate::storage;
+
+/// The cluster as it was read.
+pub(super) struct Survey {
+    pub(super) inventory: Inventory,
+    /// The objects of the plan and of its releases, its namespaces, Secrets and claims.
+    pub(super) live: Live,
+    pub(super) storage_classes: Vec<Object>,
+    /// The releases of the plan, newest revision each.
+    pub(super) records: Vec<Record>,
+}
+
+impl Survey {
+    /// Reads all that there is.
+    pub(super) async fn read(cluster: &Cluster, plan: &Plan) -> Result<Self, Error> {
+        let before = |error: RequestError| error.into_preflight(cluster.context());
+        let mut live = Live::default();
+        let names = names(plan);
+        let namespaces = plan.manifests().filter_map(|manifest| manifest.name.namespace.clone());
+        let namespaces = namespaces.chain(plan.releases().map(|release| release.namespace.clone())).collect();
+        let kind = object::STORAGE_CLASS.gvk();
+        let (inventory, (), storage_classes, records) = tokio::try_join!(
+            async { Inventory::load(cluster, &plan.stack, &plan.namespace).await.map_err(before) },
+            async {
+                live.read(cluster, names.into_iter()).await.map_err(before)?;
+                live.read_autoscalers(cluster, &namespaces).await.map_err(before)
+            },
+            async { cluster.list_cached(&kind, None, None).await.map_err(before) },
+            read_records(cluster, plan),
+        )?;
+        let made: Vec<_> = records.iter().flat_map(Record::objects).collect();
+        live.read(cluster, made.into_iter()).await.map_err(before)?;
+        Ok(Self { inventory, live, storage_classes, records })
+    }
+}
+
+fn names(plan: &Plan) -> Vec<ObjectRef> {
+    let secret = |name: &String| ObjectRef::new(&object::SECRET, Some(&plan.namespace), name);
+    plan.manifests()
+        .map(|manifest| manifest.name.clone())
+        .chain(plan.namespaces().into_iter().map(|name| namespace_ref(&name)))
+        .chain(plan.secrets.iter().map(secret))
+        .chain(storage::claims(plan))
+        .collect()
+}
+
+/// Reads the newest record of every release of the plan.
+///
+/// # Errors
+/// The server's refusal, or a record that cannot be read.
+pub async fn read_records(cluster: &Cluster, plan: &Plan) -> Result<Vec<Record>, Error> {
+    let mut names: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for planned in plan.releases() {
+        names.entry(planned.namespace.as_str()).or_default().push(planned.spec.release.as_str());
+    }
+    let lists = names.iter().map(|(namespace, names)| helm::records(cluster, namespace, names));
+    Ok(try_join_all(lists).await?.into_iter().flatten().collect())
+}
