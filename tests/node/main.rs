@@ -12,8 +12,9 @@ mod requests;
 mod secrecy;
 #[path = "../support/mod.rs"]
 mod support;
+mod takeover;
 
-const SITE: Site = Site { name: "node-test", nodes: 1, stacks: &["manifests"] };
+const SITE: Site = Site { name: "node-test", nodes: 1, stacks: &["manifests", "tests/node/article"] };
 
 /// In this order: each finds what the one before left, or cleans up first.
 const SCENARIOS: &[Scenario] = &[
@@ -27,6 +28,7 @@ const SCENARIOS: &[Scenario] = &[
     ("the_installable_storage_class_is_installed_on_request", down::openebs_comes_and_goes),
     ("a_namespace_and_secret_that_were_there_are_kept", down::foreign_namespace_is_kept),
     ("helm_3_works_as_well", fresh::helm_3_works),
+    ("a_cluster_that_the_articles_script_made_is_taken_over_in_place", takeover::article_is_adopted),
     (
         "waiting_costs_few_requests_and_ends_with_the_last_object",
         requests::waiting_costs_few_requests_and_ends_at_once,

@@ -110,6 +110,11 @@ impl Bench {
         self.said.lock().expect("no test holds it while it fails").clone()
     }
 
+    /// The kubeconfig of the cluster.
+    pub(crate) fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
     /// The client, ready to be started.
     pub(crate) fn kubectl_command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut kubectl = Command::new(devcluster::tool(devcluster::Tool::Kubectl).expect("kubectl"));

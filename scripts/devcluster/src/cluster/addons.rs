@@ -58,7 +58,7 @@ pub(crate) fn shell(reference: String, busybox: &Path) -> Result<Image> {
         .map(|applet| (format!("bin/{applet}"), "busybox".to_owned()))
         .collect();
     let programs = vec![("bin/busybox".to_owned(), busybox.to_owned())];
-    Ok(Image { reference, layer: Layer { programs, links }, entrypoint: vec!["/bin/sh".into()] })
+    Ok(Image { reference, layer: Layer { programs, links }, entrypoint: vec!["/bin/sh".into()], user: 0 })
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub(crate) struct Image {
     pub(crate) reference: String,
     pub(crate) layer: Layer,
     pub(crate) entrypoint: Vec<String>,
+    /// The number of the user that it runs as, unless its pod says otherwise.
+    pub(crate) user: u32,
 }
 
 /// The files of an image.
@@ -39,7 +41,8 @@ impl Image {
     pub(crate) fn of_program(reference: String, name: &str, program: PathBuf) -> Self {
         let path = format!("bin/{name}");
         let entrypoint = vec![format!("/{path}")];
-        Self { reference, layer: Layer { programs: vec![(path, program)], links: Vec::new() }, entrypoint }
+        let layer = Layer { programs: vec![(path, program)], links: Vec::new() };
+        Self { reference, layer, entrypoint, user: 0 }
     }
 }
 
@@ -125,7 +128,7 @@ fn config(image: &Image, layer: &str) -> Value {
     json!({
         "architecture": architecture,
         "os": "linux",
-        "config": {"Entrypoint": image.entrypoint, "Env": ["PATH=/bin"]},
+        "config": {"Entrypoint": image.entrypoint, "Env": ["PATH=/bin"], "User": image.user.to_string()},
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{layer}")]},
     })
 }

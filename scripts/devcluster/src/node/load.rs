@@ -125,7 +125,7 @@ fn stand_in(reference: &Reference, progress: Progress) -> Result<Image> {
             let program = build(Tool::StandIn, progress)?;
             let programs = vec![("bin/standin".to_owned(), program)];
             let entrypoint = vec!["/bin/standin".into(), format!("--as={role}"), "--".into()];
-            Ok(Image { reference: name, layer: Layer { programs, links: Vec::new() }, entrypoint })
+            Ok(Image { reference: name, layer: Layer { programs, links: Vec::new() }, entrypoint, user: 0 })
         }
     }
 }

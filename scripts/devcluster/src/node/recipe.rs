@@ -19,6 +19,8 @@ pub(crate) struct Recipe {
     /// The first is the one that the image is named after. The path of each has no leading slash.
     programs: &'static [(&'static str, Program)],
     entrypoint: &'static [&'static str],
+    /// As whom the released image runs.
+    user: u32,
 }
 
 /// Where a program comes from.
@@ -35,21 +37,25 @@ const RECIPES: &[Recipe] = &[
         image: "prometheus",
         programs: &[("bin/prometheus", Built(Tool::Prometheus)), ("bin/promtool", Built(Tool::Promtool))],
         entrypoint: &["/bin/prometheus"],
+        user: 65534,
     },
     Recipe {
         image: "loki",
         programs: &[("usr/bin/loki", Built(Tool::Loki))],
         entrypoint: &["/usr/bin/loki"],
+        user: 10001,
     },
     Recipe {
         image: "kube-state-metrics",
         programs: &[("kube-state-metrics", Built(Tool::KubeStateMetrics))],
         entrypoint: &["/kube-state-metrics", "--port=8080", "--telemetry-port=8081"],
+        user: 65534,
     },
     Recipe {
         image: "prometheus-adapter",
         programs: &[("adapter", Built(Tool::PrometheusAdapter))],
         entrypoint: &["/adapter"],
+        user: 65534,
     },
     Recipe {
         image: "alloy",
@@ -59,34 +65,40 @@ const RECIPES: &[Recipe] = &[
             ("bin/node_exporter", Built(Tool::NodeExporter)),
         ],
         entrypoint: &["/bin/alloy"],
+        user: 0,
     },
     // Those of the example.
     Recipe {
         image: "nginx-unprivileged",
         programs: &[("usr/sbin/nginx", Debian("nginx"))],
         entrypoint: &["/usr/sbin/nginx"],
+        user: 101,
     },
     Recipe {
         image: "nginx-prometheus-exporter",
         programs: &[("usr/bin/nginx-prometheus-exporter", Built(Tool::NginxPrometheusExporter))],
         entrypoint: &["/usr/bin/nginx-prometheus-exporter"],
+        user: 1001,
     },
     Recipe {
         image: "fortio",
         programs: &[("usr/bin/fortio", Built(Tool::Fortio))],
         entrypoint: &["/usr/bin/fortio"],
+        user: 0,
     },
 ];
 
 impl Recipe {
-    /// Finds the recipe of an image, if there is one and it gives the very version that the reference asks for; of what is
-    /// not built here the version is Debian's, whatever is asked for.
+    /// Finds the recipe of an image, if there is one and it gives the very version that the reference asks for; whoever asks
+    /// for `latest` takes any. Of what is not built here the version is Debian's, whatever is asked for.
     pub(crate) fn of(reference: &Reference) -> Option<&'static Self> {
         let recipe = RECIPES.iter().find(|recipe| recipe.image == reference.program())?;
         let plain = |version: &str| version.trim_start_matches('v').to_owned();
         let fits = match recipe.programs[0].1 {
             Built(Tool::Agent) | Debian(_) => true,
-            Built(tool) => reference.tag().is_some_and(|tag| plain(tag) == plain(&tool.release())),
+            Built(tool) => {
+                reference.tag().is_some_and(|tag| tag == "latest" || plain(tag) == plain(&tool.release()))
+            }
         };
         fits.then_some(recipe)
     }
@@ -138,6 +150,7 @@ impl Recipe {
             reference: reference.to_string(),
             layer: Layer { programs, links: Vec::new() },
             entrypoint,
+            user: self.user,
         })
     }
 }
@@ -164,6 +177,7 @@ mod tests {
     fn another_version_than_the_one_built_has_no_recipe() {
         let of = |text| Recipe::of(&Reference::parse(text).expect("a reference")).map(|recipe| recipe.image);
         assert_eq!(of("prom/prometheus:v3.16.0"), Some("prometheus"));
+        assert_eq!(of("prom/prometheus:latest"), Some("prometheus"));
         assert_eq!(of("prom/prometheus:v3.17.0"), None);
         assert_eq!(of("prom/prometheus:v0.316.0"), None);
         assert_eq!(of("grafana/alloy:v9.9.9"), Some("alloy"));
