@@ -15,7 +15,7 @@ const WEBHOOK_IS_AWAY: &str = "failed calling webhook";
 
 /// What the server says of a field that cannot be changed, with code 422 and for each field on its own; it has no reason of its
 /// own for it. Recorded from Kubernetes 1.32 and 1.37.
-const IMMUTABLE: [&str; 4] = [
+const IMMUTABLE: [&str; 5] = [
     // spec.selector, spec.template of a Job, roleRef, type: Invalid value: …: field is immutable
     // spec: Forbidden: spec is immutable after creation except resources.requests … for bound claims
     // data: Forbidden: field is immutable when `immutable` is set
@@ -23,7 +23,10 @@ const IMMUTABLE: [&str; 4] = [
     // spec.clusterIPs[0]: Invalid value: …: may not change once set
     "may not change once set",
     // spec: Forbidden: updates to statefulset spec for fields other than 'replicas', … are forbidden
-    "updates to statefulset spec for fields other than",
+    // provisioner: Forbidden: updates to provisioner are forbidden.
+    "updates to ",
+    // roleRef: Invalid value: …: cannot change roleRef
+    "cannot change roleRef",
     // spec: Forbidden: pod updates may not change fields other than …
     "pod updates may not change fields other than",
 ];

@@ -16,6 +16,7 @@ mod charts;
 mod files;
 mod rights;
 mod servers;
+mod unchangeable;
 #[path = "../support/mod.rs"]
 mod support;
 
