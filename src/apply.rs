@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, FIELD_MANAGER, RequestError, namespace_ref};
 use crate::error::{Error, Exit};
-use crate::event::Change;
+use crate::event::{Change, Events, Kind};
 use crate::fields::{self, FieldChange};
 use crate::inventory::{Inventory, MADE_BY, PART_OF};
 use crate::live::Live;
@@ -146,7 +146,7 @@ pub async fn carry_out(
             return Ok(applied);
         }
         live = means.cluster.get(&manifest.name).await.map_err(RequestError::into_error)?;
-        let now = before.with_only(&manifest.name, live.clone());
+        let now = before.with_only(live.clone());
         let manifest = Manifest { object: judged.wanted.clone(), ..manifest.clone() };
         judged = judge(means.cluster, &manifest, means.inventory, &now, means.leave).await?;
     }
@@ -267,6 +267,7 @@ impl Refusal {
 pub async fn ensure_namespace(
     cluster: &Cluster,
     waiter: &Waiter,
+    events: &Events,
     namespace: &Object,
     stack: &str,
     deadline: Instant,
@@ -277,10 +278,7 @@ pub async fn ensure_namespace(
         Some(found) if found.metadata.deletion_timestamp.is_none() => return Ok(Change::Unchanged),
         Some(found) => {
             let leaving = Awaited { object: name.clone(), seen: Some(found) };
-            waiter.until_gone(vec![leaving], deadline, cancel).await.map_err(|error| {
-                Error::new(error.exit(), format!("{name} is being deleted: {error}"))
-                    .hint(format!("see what holds it: kubectl get {name} -o yaml"))
-            })?;
+            await_namespaces(waiter, events, vec![leaving], deadline, cancel).await?;
         }
         None => {}
     }
@@ -291,6 +289,25 @@ pub async fn ensure_namespace(
         Err(error) if error.already_exists() => Ok(Change::Unchanged),
         Err(error) => Err(error.into_error()),
     }
+}
+
+/// Waits until namespaces that are being deleted are gone, with all that is in them.
+///
+/// # Errors
+/// The deadline, above all.
+pub async fn await_namespaces(
+    waiter: &Waiter,
+    events: &Events,
+    leaving: Vec<Awaited>,
+    deadline: Instant,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    let names = leaving.iter().map(|leaving| leaving.object.to_string()).collect::<Vec<_>>().join(", ");
+    events.send(Kind::Waiting { what: format!("{names} to be gone, which is being deleted") });
+    waiter.until_gone(leaving, deadline, cancel).await.map_err(|error| {
+        Error::new(error.exit(), format!("{names} is being deleted: {error}"))
+            .hint(format!("see what holds it: kubectl get {names} -o yaml"))
+    })
 }
 
 /// A namespace of which nothing is said but its name.

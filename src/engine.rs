@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::apply::Leave;
+use crate::apply::{self, Leave};
 use crate::changeset::Changeset;
 use crate::cluster::Cluster;
 use crate::engine::course::Course;
@@ -23,6 +23,7 @@ use crate::lease::{self, Wish};
 use crate::object::{Object, ObjectRef};
 use crate::plan::{Plan, PlannedStep};
 use crate::preflight;
+use crate::wait::Waiter;
 
 pub use crate::engine::survey::read_records;
 
@@ -116,7 +117,8 @@ pub async fn up(
 /// The server's refusal, or what the stack asks for and the cluster cannot give.
 pub async fn foresee(cluster: &Cluster, plan: Plan, options: &Options) -> Result<Changeset, Error> {
     let survey = Survey::read(cluster, &plan).await?;
-    let prepared = Prepared::decide(cluster, plan, survey, options).await?;
+    let leaving = survey.leaving_namespaces(&plan);
+    let prepared = Prepared::decide(cluster, plan, survey.without(&leaving), options).await?;
     Ok(foresee::changeset(&prepared))
 }
 
@@ -140,7 +142,12 @@ async fn prepare(
         },
         preflight::gate(cluster, is_ours, deadline, events, cancel),
     )?;
-    Prepared::decide(cluster, plan, survey, options).await
+    let leaving = survey.leaving_namespaces(&plan);
+    if !leaving.is_empty() {
+        let waiter = Waiter::new(cluster.clone(), events.clone(), Arc::default());
+        apply::await_namespaces(&waiter, events, leaving.clone(), deadline, cancel).await?;
+    }
+    Prepared::decide(cluster, plan, survey.without(&leaving), options).await
 }
 
 /// An aggregated API that this plan or one of its releases brings is not waited for: this run may have to mend it.

@@ -1,4 +1,4 @@
-//! What is in the cluster already, for all who want to compare: one GET each, side by side. A LIST of a kind would be one
+//! What is in the cluster already, and will stay, for all who want to compare: one GET each, side by side. A LIST of a kind would be one
 //! request for many, but the server answers it only when its cache has caught up with the last write of anyone, which was
 //! seen to take up to 0.1 s.
 
@@ -10,10 +10,12 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use crate::cluster::{Cluster, RequestError};
 use crate::object::{self, Object, ObjectRef};
 
-/// The objects that were there when they were asked for.
+/// The objects that were there when they were asked for. One that is being deleted is as good as gone, but for its name,
+/// which is free only when it is.
 #[derive(Default)]
 pub struct Live {
     objects: HashMap<ObjectRef, Object>,
+    leaving: HashMap<ObjectRef, Object>,
     asked: BTreeSet<ObjectRef>,
     autoscalers: Vec<Object>,
 }
@@ -32,9 +34,7 @@ impl Live {
         let mut requests: FuturesUnordered<_> = names.iter().map(|name| cluster.get(name)).collect();
         while let Some(found) = requests.next().await {
             match found {
-                Ok(found) => {
-                    self.objects.extend(found.and_then(|found| Some((ObjectRef::of(&found)?, found))));
-                }
+                Ok(found) => self.extend(found),
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error),
             }
@@ -42,18 +42,40 @@ impl Live {
         Ok(())
     }
 
-    /// The object as it was, if it was there.
+    fn extend(&mut self, found: impl IntoIterator<Item = Object>) {
+        for object in found {
+            let Some(name) = ObjectRef::of(&object) else { continue };
+            let leaves = object.metadata.deletion_timestamp.is_some();
+            let place = if leaves { &mut self.leaving } else { &mut self.objects };
+            place.insert(name, object);
+        }
+    }
+
+    /// The object as it was, if it was there to stay.
     #[must_use]
     pub fn get(&self, name: &ObjectRef) -> Option<&Object> {
         self.objects.get(name)
     }
 
+    /// The object as it was, if it was being deleted.
+    #[must_use]
+    pub fn leaving(&self, name: &ObjectRef) -> Option<&Object> {
+        self.leaving.get(name)
+    }
+
+    /// Forgets all that was in a namespace: it goes with it.
+    pub fn forget_within(&mut self, namespace: &str) {
+        for objects in [&mut self.objects, &mut self.leaving] {
+            objects.retain(|name, _| name.namespace.as_deref() != Some(namespace));
+        }
+    }
+
     /// One object, read anew, among the same autoscalers.
     #[must_use]
-    pub fn with_only(&self, name: &ObjectRef, found: Option<Object>) -> Self {
-        let mut objects = HashMap::new();
-        objects.extend(found.map(|found| (name.clone(), found)));
-        Self { objects, asked: BTreeSet::new(), autoscalers: self.autoscalers.clone() }
+    pub fn with_only(&self, found: Option<Object>) -> Self {
+        let mut only = Self { autoscalers: self.autoscalers.clone(), ..Self::default() };
+        only.extend(found);
+        only
     }
 
     /// Reads the autoscalers of these namespaces.
@@ -87,10 +109,11 @@ impl Live {
 
 impl FromIterator<Object> for Live {
     fn from_iter<T: IntoIterator<Item = Object>>(objects: T) -> Self {
-        let objects = objects.into_iter().filter_map(|object| Some((ObjectRef::of(&object)?, object)));
-        let (autoscalers, objects): (Vec<_>, Vec<_>) =
-            objects.partition(|(name, _)| name.is(&object::AUTOSCALER));
-        let autoscalers = autoscalers.into_iter().map(|(_, object)| object).collect();
-        Self { objects: objects.into_iter().collect(), autoscalers, ..Self::default() }
+        let is_autoscaler =
+            |object: &Object| ObjectRef::of(object).is_some_and(|name| name.is(&object::AUTOSCALER));
+        let (autoscalers, objects): (Vec<_>, Vec<_>) = objects.into_iter().partition(is_autoscaler);
+        let mut live = Self { autoscalers, ..Self::default() };
+        live.extend(objects);
+        live
     }
 }

@@ -133,7 +133,7 @@ fn step_status(
 ) -> StepStatus {
     let mut unready = Vec::new();
     for name in objects {
-        let (status, message) = match live.get(name) {
+        let (status, message) = match live.get(name).or_else(|| live.leaving(name)) {
             None => (Status::NotFound, String::new()),
             Some(object) => {
                 let assessment = status::assess(object, around);

@@ -160,9 +160,16 @@ async fn run_helm(
         why: work.why.clone(),
     });
     let namespace = apply::bare_namespace(&release.namespace);
-    let change =
-        apply::ensure_namespace(&run.cluster, &run.waiter, &namespace, &run.stack, deadline, &run.stop)
-            .await?;
+    let change = apply::ensure_namespace(
+        &run.cluster,
+        &run.waiter,
+        &run.events,
+        &namespace,
+        &run.stack,
+        deadline,
+        &run.stop,
+    )
+    .await?;
     tell_of_namespace(&run.events, Some(&step.name), &release.namespace, change);
     // The name is written down before helm starts, so that a release that a killed run leaves is known as ours.
     remember(run, step, &release, None).await?;

@@ -48,6 +48,8 @@ pub(super) struct Run {
     /// What became of the stack's namespace, which is made before its step.
     pub(super) namespace_change: Change,
     pub(super) stack: String,
+    /// The stack's namespace.
+    pub(super) namespace: String,
     /// What the user gives leave to.
     pub(super) leave: Leave,
     pub(super) deadline: Instant,
@@ -77,7 +79,7 @@ impl Run {
         let bare = apply::bare_namespace(&plan.namespace);
         let namespace = written.map_or(&bare, |manifest| &manifest.object);
         let namespace_change =
-            apply::ensure_namespace(cluster, &waiter, namespace, &plan.stack, deadline, cancel)
+            apply::ensure_namespace(cluster, &waiter, events, namespace, &plan.stack, deadline, cancel)
                 .await
                 .map_err(|error| {
                     written.iter().fold(error, |error, manifest| error.written_in(&manifest.place()))
@@ -103,6 +105,7 @@ impl Run {
             leftovers,
             namespace_change,
             stack: plan.stack.clone(),
+            namespace: plan.namespace.clone(),
             leave: options.leave,
             deadline,
             cancel: cancel.clone(),

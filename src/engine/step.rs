@@ -8,9 +8,10 @@ use crate::engine::run::Run;
 use crate::engine::{release, since};
 use crate::error::{Error, Exit};
 use crate::event::{self, Change, Diagnosis, Kind, Tally};
+use crate::helm::Record;
 use crate::manifest::{self, Manifest};
 use crate::object::{self, ObjectRef};
-use crate::plan::PlannedStep;
+use crate::plan::{PlannedRelease, PlannedStep};
 use crate::wait::{Awaited, Deadline, WaitError};
 
 /// What a step did.
@@ -70,6 +71,7 @@ pub(super) async fn carry_out(run: &Run, step: PlannedStep) -> Result<Done, Step
     let deadline = step.timeout.map_or(run.deadline, |timeout| run.deadline.min(began + timeout));
     run.events.send(Kind::StepStarted { step: step.name.clone() });
     let mut done = Done { tally: Tally::default(), awaited: Vec::new() };
+    await_departure(run, &step, deadline).await?;
     if step.secret.is_some() {
         ensure_secret(run, &step, &mut done).await?;
     }
@@ -87,6 +89,26 @@ pub(super) async fn carry_out(run: &Run, step: PlannedStep) -> Result<Done, Step
     Ok(done)
 }
 
+/// Waits until what is being deleted is gone, so that it can be made anew.
+async fn await_departure(run: &Run, step: &PlannedStep, deadline: Instant) -> Result<(), StepError> {
+    let release = step.release.as_ref().map(PlannedRelease::release);
+    let record = run.records.iter().find(|record| Some(&record.release) == release.as_ref());
+    let secret =
+        step.secret.as_ref().map(|spec| ObjectRef::new(&object::SECRET, Some(&run.namespace), &spec.name));
+    let names = step.waves.iter().flatten().map(|manifest| manifest.name.clone());
+    let names = names.chain(secret).chain(record.into_iter().flat_map(Record::objects));
+    let leaving: Vec<_> = names
+        .filter_map(|object| Some(Awaited { seen: Some(run.live.leaving(&object)?.clone()), object }))
+        .collect();
+    if leaving.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = leaving.iter().map(|leaving| leaving.object.to_string()).collect();
+    run.events
+        .send(Kind::Waiting { what: format!("what is being deleted to be gone: {}", names.join(", ")) });
+    Ok(run.waiter.until_gone(leaving, deadline, &run.stop).await?)
+}
+
 /// Waits until objects of a step that was ready are still Current, or are so again.
 pub(super) async fn look_again(run: &Run, step: &str, awaited: &[Awaited]) -> Result<(), StepError> {
     Ok(run.waiter.until_current(step, awaited.to_vec(), until(run, run.deadline), &run.stop).await?)
@@ -99,7 +121,7 @@ fn until(run: &Run, end: Instant) -> Deadline {
 async fn ensure_secret(run: &Run, step: &PlannedStep, done: &mut Done) -> Result<(), Error> {
     let Some(spec) = &step.secret else { return Ok(()) };
     let inventory = run.inventory.lock().await.clone();
-    let name = ObjectRef::new(&object::SECRET, inventory.name.namespace.as_deref(), &spec.name);
+    let name = ObjectRef::new(&object::SECRET, Some(&run.namespace), &spec.name);
     let ensured = crate::secret::ensure(&run.cluster, &inventory, &name, spec, run.live.get(&name))
         .await
         .map_err(crate::cluster::RequestError::into_error)?;
@@ -190,13 +212,20 @@ async fn apply_judged(run: &Run, manifest: &Manifest, deadline: Instant) -> Resu
 
 /// The stack's own namespace was made before its step, for the inventory to live in.
 async fn apply_namespace(run: &Run, manifest: &Manifest, deadline: Instant) -> Result<Applied, Error> {
-    let own = run.inventory.lock().await.name.namespace.clone();
-    let change = if own.as_deref() == Some(&manifest.name.name) {
+    let change = if run.namespace == manifest.name.name {
         run.namespace_change
     } else {
-        apply::ensure_namespace(&run.cluster, &run.waiter, &manifest.object, &run.stack, deadline, &run.stop)
-            .await
-            .map_err(|error| error.written_in(&manifest.place()))?
+        apply::ensure_namespace(
+            &run.cluster,
+            &run.waiter,
+            &run.events,
+            &manifest.object,
+            &run.stack,
+            deadline,
+            &run.stop,
+        )
+        .await
+        .map_err(|error| error.written_in(&manifest.place()))?
     };
     let live = run.live.get(&manifest.name).filter(|_| change == Change::Unchanged).cloned();
     let live = match live {

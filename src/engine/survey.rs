@@ -12,6 +12,7 @@ use crate::live::Live;
 use crate::object::{self, Object, ObjectRef};
 use crate::plan::Plan;
 use crate::storage;
+use crate::wait::Awaited;
 
 /// The cluster as it was read.
 pub(super) struct Survey {
@@ -44,6 +45,26 @@ impl Survey {
         let made: Vec<_> = records.iter().flat_map(Record::objects).collect();
         live.read(cluster, made.into_iter()).await.map_err(before)?;
         Ok(Self { inventory, live, storage_classes, records })
+    }
+
+    /// The namespaces of the plan that are being deleted.
+    pub(super) fn leaving_namespaces(&self, plan: &Plan) -> Vec<Awaited> {
+        let names = plan.namespaces().into_iter().map(|name| namespace_ref(&name));
+        names
+            .filter_map(|object| Some(Awaited { seen: Some(self.live.leaving(&object)?.clone()), object }))
+            .collect()
+    }
+
+    /// The same without all that goes with these namespaces.
+    pub(super) fn without(mut self, namespaces: &[Awaited]) -> Self {
+        for name in namespaces.iter().map(|namespace| namespace.object.name.as_str()) {
+            self.live.forget_within(name);
+            self.records.retain(|record| record.release.namespace != name);
+            if self.inventory.name.namespace.as_deref() == Some(name) {
+                self.inventory = Inventory::new(&self.inventory.stack, name);
+            }
+        }
+        self
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a run does to the cluster, and what it does not.
 
+use std::io::{BufRead as _, BufReader, Lines};
+use std::process::{Child, ChildStderr};
 use std::time::{Duration, Instant};
 
 use crate::{Scene, assert_says, config_map};
@@ -83,6 +85,81 @@ fn down_reads_the_inventory_and_not_the_stack() {
         scene.kubectl(&["get", "configmaps", "-o=name", "--field-selector=metadata.name!=kube-root-ca.crt"]),
         "configmap/users-own\n"
     );
+}
+
+#[test]
+fn what_is_being_deleted_is_waited_for_and_made_anew() {
+    let scene = Scene::new("leaving-object", &(config_map("held", "a") + &config_map("other", "a")));
+    scene.succeed("up", &[]);
+    let uid = || scene.field("configmap/held", ".metadata.uid");
+    let before = uid();
+    let hold = |held: &str| {
+        let patch = format!(r#"{{"metadata": {{"finalizers": {held}}}}}"#);
+        scene.kubectl(&["patch", "configmap/held", "--type=merge", "-p", &patch]);
+    };
+    hold(r#"["test.internal/held"]"#);
+    scene.kubectl(&["delete", "configmap/held", "--wait=false"]);
+    assert!(scene.succeed("plan", &[]).stdout.contains("+ configmap/held created"));
+    let mut up = Watched::start(&scene, &[]);
+    up.await_line("what is being deleted to be gone: configmap/held -n leaving-object");
+    hold("[]");
+    let said = up.end(0);
+    assert!(said.contains("configmap/held created") && uid() != before, "{said}");
+}
+
+#[test]
+fn a_namespace_that_is_being_deleted_is_waited_for_and_all_in_it_is_made_anew() {
+    let scene = Scene::new("leaving-space", &(config_map("one", "a") + &config_map("two", "a")));
+    scene.succeed("up", &[]);
+    scene.kubectl(&["create", "configmap", "holds"]);
+    let hold = |held: &str| {
+        let patch = format!(r#"{{"metadata": {{"finalizers": {held}}}}}"#);
+        scene.kubectl(&["patch", "configmap/holds", "--type=merge", "-p", &patch]);
+    };
+    hold(r#"["test.internal/held"]"#);
+    scene.bench.kubectl(["delete", "namespace", "leaving-space", "--wait=false"]);
+    let plan = scene.succeed("plan", &[]).stdout;
+    assert!(plan.contains("to do: 3 created\n"), "{plan}");
+    let mut up = Watched::start(&scene, &[]);
+    up.await_line("waiting for namespace/leaving-space to be gone, which is being deleted");
+    hold("[]");
+    let said = up.end(0);
+    assert!(said.contains("3 created"), "{said}");
+    assert_eq!(scene.kubectl(&["get", "configmaps", "one", "two", "-o=name"]).lines().count(), 2);
+}
+
+/// A run of `up` whose lines are read as they come.
+struct Watched {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+    said: String,
+}
+
+impl Watched {
+    fn start(scene: &Scene, more: &[&str]) -> Self {
+        let mut child = scene.start("up", more);
+        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        Self { child, lines, said: String::new() }
+    }
+
+    /// Reads on until a line says this.
+    fn await_line(&mut self, words: &str) {
+        for line in self.lines.by_ref().map_while(Result::ok) {
+            self.said += &format!("{line}\n");
+            if line.contains(words) {
+                return;
+            }
+        }
+        panic!("it never said {words:?}:\n{}", self.said);
+    }
+
+    /// Reads all that is left, and waits for the end, which must be with this exit code.
+    fn end(mut self, code: i32) -> String {
+        self.said.extend(self.lines.map_while(Result::ok).map(|line| line + "\n"));
+        let ended = self.child.wait().expect("it ends").code();
+        assert_eq!(ended, Some(code), "{}", self.said);
+        self.said
+    }
 }
 
 #[test]

@@ -15,7 +15,8 @@ const SCENARIOS: &[Scenario] = &[
     ("one_of_two_runs_is_refused_and_names_the_other", scenarios::second_run_is_refused),
     ("ctrl_c_ends_cleanly_and_the_next_up_finishes", scenarios::ctrl_c),
     ("a_timeout_names_each_object_and_why_its_pods_wait", scenarios::timeout_explains),
-    ("up_after_a_kill_at_ten_moments_ends_well", scenarios::killed_at_ten_moments),
+    ("up_after_a_kill_of_up_at_any_moment_ends_well", scenarios::up_is_killed),
+    ("up_after_a_kill_of_down_at_any_moment_ends_well", scenarios::down_is_killed),
 ];
 
 fn main() -> ExitCode {

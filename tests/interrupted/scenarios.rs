@@ -1,5 +1,6 @@
 //! `up` that does not run to its end, and the `up` after it.
 
+use std::collections::BTreeSet;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -60,30 +61,71 @@ pub(crate) fn timeout_explains(world: &World) {
     world.bench.succeed(&["down", "--stack", stack]);
 }
 
-pub(crate) fn killed_at_ten_moments(world: &World) {
+pub(crate) fn up_is_killed(world: &World) {
     world.clean();
-    let whole = world.bench.succeed(&["up"]).took;
-    for moment in 0..10_u32 {
+    let undisturbed = world.bench.succeed(&["up"]).took;
+    let whole = inventory(world);
+    for (number, at) in moments(10, undisturbed) {
         // With volumes to be made, and with volumes that are there.
-        if moment % 2 == 0 {
-            world.clean();
-        } else {
-            world.bench.succeed(&["down"]);
-        }
-        let began = Instant::now();
-        let up = world.bench.start(&["up"]);
-        let at = whole * (2 * moment + 1) / 20;
-        // The moment is the point of this test: it is spread over the run, not tied to an event.
-        std::thread::sleep(at);
-        signal(&up, Signal::KILL);
-        world.bench.finish(up, began);
-        let next = world.bench.run(&["up"]);
-        assert_eq!(next.code, 0, "killed after {at:?}:\n{}", next.stderr);
-        assert!(next.took < PATIENCE, "killed after {at:?}: took {:?}", next.took);
-        let deployed =
-            world.bench.kubectl(["get", "secrets", "-A", "-l", "owner=helm,status=deployed", "-o=name"]);
-        assert_eq!(deployed.lines().count(), 2, "one deployed revision a release:\n{deployed}");
+        let emptied: &[&str] = if number % 2 == 0 { &["down", "--purge-data"] } else { &["down"] };
+        world.bench.succeed(emptied);
+        kill(world, "up", at);
+        up_finishes(world, "up", at, &whole);
     }
+}
+
+pub(crate) fn down_is_killed(world: &World) {
+    world.bench.succeed(&["up"]);
+    let whole = inventory(world);
+    let undisturbed = world.bench.succeed(&["down"]).took;
+    world.bench.succeed(&["up"]);
+    for (_, at) in moments(4, undisturbed) {
+        kill(world, "down", at);
+        up_finishes(world, "down", at, &whole);
+    }
+}
+
+/// So many moments, or as many as `scripts/soak.sh` asks for, spread over the time that a run takes.
+fn moments(count: u32, whole: Duration) -> impl Iterator<Item = (u32, Duration)> {
+    let asked = std::env::var("INTERRUPTED_MOMENTS").ok().and_then(|count| count.parse().ok());
+    let count: u32 = asked.unwrap_or(count);
+    (0..count).map(move |number| (number, whole * (2 * number + 1) / (2 * count)))
+}
+
+fn kill(world: &World, verb: &str, at: Duration) {
+    let began = Instant::now();
+    let run = world.bench.start(&[verb]);
+    // The moment is the point of this test: it is spread over the run, not tied to an event.
+    std::thread::sleep(at);
+    // A run that was quicker than the one before has ended by itself.
+    let _ = kill_process(Pid::from_child(&run), Signal::KILL);
+    world.bench.finish(run, began);
+}
+
+/// What a run leaves is mended by the next `up`.
+#[expect(clippy::print_stderr, reason = "a soak is to show what it has seen")]
+fn up_finishes(world: &World, killed: &str, at: Duration, whole: &BTreeSet<String>) {
+    let next = world.bench.run(&["up"]);
+    assert_eq!(next.code, 0, "{killed} was killed after {at:?}:\n{}", next.stderr);
+    assert!(next.took < PATIENCE, "{killed} was killed after {at:?}: took {:?}", next.took);
+    assert_eq!(&inventory(world), whole, "{killed} was killed after {at:?}: another set of objects");
+    let deployed =
+        world.bench.kubectl(["get", "secrets", "-A", "-l", "owner=helm,status=deployed", "-o=name"]);
+    assert_eq!(deployed.lines().count(), 2, "one deployed revision a release:\n{deployed}");
+    let (at, took) = (at.as_secs_f32(), next.took.as_secs_f32());
+    let objects = whole.len();
+    eprintln!(
+        "{killed} killed after {at:5.2} s: up ended 0 in {took:5.2} s, {objects} objects, 2 deployed revisions"
+    );
+}
+
+/// Every object that does not come and go by itself, by name; helm's records left out.
+fn inventory(world: &World) -> BTreeSet<String> {
+    const KINDS: &str = "deployments,statefulsets,daemonsets,services,configmaps,secrets,serviceaccounts,ingresses,roles,\
+        rolebindings,persistentvolumeclaims,clusterroles,clusterrolebindings,apiservices,storageclasses,namespaces";
+    let path = "-o=jsonpath={range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name}{'\\n'}{end}";
+    let all = world.bench.kubectl(["get", KINDS, "-A", path]);
+    all.lines().filter(|line| !line.contains("sh.helm.release")).map(str::to_owned).collect()
 }
 
 fn signal(child: &Child, signal: Signal) {

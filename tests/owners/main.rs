@@ -16,9 +16,9 @@ mod charts;
 mod files;
 mod rights;
 mod servers;
-mod unchangeable;
 #[path = "../support/mod.rs"]
 mod support;
+mod unchangeable;
 
 /// A server of the version that everything else here is.
 static NEWEST: LazyLock<ControlPlane> = LazyLock::new(|| start(Version::Newest));
