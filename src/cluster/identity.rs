@@ -100,3 +100,58 @@ fn distribution(nodes: &[Object], version: &str) -> &'static str {
         "Kubernetes"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const K3S: &str = "v1.36.4+k3s1";
+
+    /// A node as the kubelet and the cloud provider of its distribution describe it.
+    fn node(name: &str, provider: &str, labels: &Value) -> Object {
+        serde_json::from_value(json!({
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": name, "labels": labels}, "spec": {"providerID": provider},
+        }))
+        .expect("a node")
+    }
+
+    fn k3d(name: &str) -> Object {
+        let labels = json!({"node.kubernetes.io/instance-type": "k3s", "kubernetes.io/os": "linux"});
+        node(name, &format!("k3s://{name}"), &labels)
+    }
+
+    #[test]
+    fn the_nodes_tell_what_it_is() {
+        let kind = node("kind-control-plane", "kind://docker/kind/kind-control-plane", &json!({}));
+        let minikube = node("minikube", "", &json!({"minikube.k8s.io/name": "minikube"}));
+        let devcluster = node("devcluster", "", &json!({"bootstrap.internal/devcluster": "devcluster"}));
+        let eks = node("ip-10-0-0-1", "aws:///eu-west-1a/i-0123456789abcdef0", &json!({}));
+        for (nodes, version, is, is_local) in [
+            (vec![k3d("k3d-blog-server-0"), k3d("k3d-blog-agent-0")], K3S, "k3d", true),
+            (vec![kind], "v1.37.2", "kind", true),
+            (vec![minikube], "v1.37.2", "minikube", true),
+            (vec![devcluster.clone()], "v1.37.2", "devcluster", true),
+            (vec![k3d("server-in-the-cellar")], K3S, "k3s", false),
+            // A machine of somebody's that is called as if k3d had made it.
+            (vec![node("k3d-blog-server-0", "k3s://other", &json!({}))], K3S, "k3s", false),
+            (vec![eks.clone()], "v1.36.4-eks-1", "Kubernetes", false),
+            // Another node than those of this machine has joined.
+            (vec![k3d("k3d-blog-server-0"), eks], K3S, "k3s", false),
+            // Nothing can be told of nodes that nobody may list.
+            (vec![], K3S, "k3s", false),
+            (vec![], "v1.37.2", "Kubernetes", false),
+        ] {
+            let distribution = distribution(&nodes, version);
+            let identity = Identity {
+                context: "k3d-blog".to_owned(),
+                distribution,
+                version: version.to_owned(),
+                nodes: Some(nodes.len()),
+            };
+            assert_eq!((distribution, identity.is_local()), (is, is_local), "{nodes:?}");
+        }
+    }
+}
