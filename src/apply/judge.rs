@@ -83,8 +83,11 @@ impl Case<'_> {
             Ok(after) => fields::without_former(after),
             Err(error) => return self.immutable(error, Some(owner)),
         };
-        // Of the fields that go, the server puts the defaults back; without the right to replace they are shown as gone.
-        let after = self.cluster.dry_replace(&after).await.unwrap_or(after);
+        // Of the fields that go, the server puts the defaults back; without the right to replace they are shown as gone. It
+        // may have been changed since, which is no matter here.
+        let mut replacement = after.clone();
+        replacement.metadata.resource_version = None;
+        let after = self.cluster.dry_replace(&replacement).await.unwrap_or(after);
         let why = Some(format!("adopted: {owner}"));
         let fields = fields::diff(self.live, &after);
         Ok(Judged { fields, why, ..Judged::to(Action::Adopt, self.wanted) })

@@ -9,6 +9,9 @@ use super::{Circumstances, Crashes, Reason, pods, pulls, words};
 use crate::event::PodReason;
 use crate::evidence::{Evidence, newest, times};
 
+/// The `ConfigMaps` that the cluster itself puts into every namespace, a while after it was made.
+const CLUSTERS_OWN: [&str; 2] = ["kube-root-ca.crt", "openshift-service-ca.crt"];
+
 /// What a container waits for while nothing is wrong with it.
 pub(super) const ORDINARY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
@@ -90,11 +93,12 @@ pub(super) fn reason(
     None
 }
 
-/// Tells whether what a container lacks is brought by this run.
+/// Tells whether what a container lacks is brought by this run, or by the cluster.
 pub(super) fn comes_yet(missing: &words::Missing<'_>, pod: &Pod, around: &Circumstances) -> bool {
     // Without a name there is nothing to look for.
     missing.name.is_none_or(|name| {
-        around.promised.brings(missing.kind, pod.metadata.namespace.as_deref(), name, missing.key)
+        CLUSTERS_OWN.contains(&name)
+            || around.promised.brings(missing.kind, pod.metadata.namespace.as_deref(), name, missing.key)
     })
 }
 
