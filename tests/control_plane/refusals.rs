@@ -63,18 +63,6 @@ fn a_user_without_rights() {
 }
 
 #[test]
-fn a_broken_stack() {
-    let scene = Scene::new("refused", &config_map("one", "a"));
-    scene.write(
-        "stack.yaml",
-        "name: refused\nnamespace: refused\nsteps:\n  - {name: a, manifest: [main.yaml]}\n",
-    );
-    let ran = scene.run("up", &[]);
-    assert_eq!(ran.code, 2, "{}", ran.stderr);
-    assert_says(&ran, &["error: stack.yaml:4:", "unknown field", "manifests"]);
-}
-
-#[test]
 fn a_manifest_that_the_server_does_not_understand() {
     let scene = Scene::new("typo", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndatas: {a: b}\n");
     let ran = scene.run("up", &[]);
