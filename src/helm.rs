@@ -1,4 +1,4 @@
-//! Calls the `helm` command, versions 3 and 4: the only place that spawns a process.
+//! Calls the `helm` command, versions 3 and 4: the only place that spawns a process, but for the login of a kubeconfig.
 //!
 //! What is to be done is decided in `decision.rs` from what `record.rs` has read; nothing here waits for workloads, the engine
 //! does. No secret is ever among the arguments.

@@ -37,9 +37,23 @@ const SYSTEM: &str = "kube-system";
 /// # Errors
 /// Exit 3, with a hint, when the server is not reached, refuses, or is too old.
 pub async fn reach(cluster: &Cluster) -> Result<Identity, Error> {
-    let version = cluster.version().await.map_err(|error| error.into_preflight(cluster.context()))?;
+    let version = cluster.version().await.map_err(|error| refused(cluster, error))?;
     check_version(&version)?;
     cluster.identify(version).await.map_err(|error| error.into_preflight(cluster.context()))
+}
+
+/// Credentials that are refused are explained by the certificate, if that has expired.
+fn refused(cluster: &Cluster, error: RequestError) -> Error {
+    let context = cluster.context();
+    match cluster.expired().filter(|_| error.code() == Some(401)) {
+        Some(expiry) => {
+            let message = format!("the client certificate of context `{context}` expired at {expiry}");
+            Error::new(Exit::Preflight, message)
+                .because(error)
+                .hint("get a new one from where the cluster is run, such as: k3d kubeconfig merge --all")
+        }
+        None => error.into_preflight(context),
+    }
 }
 
 fn check_version(version: &str) -> Result<(), Error> {

@@ -54,17 +54,22 @@ fn words(error: &serde_yaml::Error) -> String {
         Error::RecursiveReferencesRequireWeakTypes { .. } => "an alias stands for what it is in".to_owned(),
         Error::DuplicateMappingKey { key: Some(key), .. } => format!("the key `{key}` is there twice"),
         Error::Eof { .. } => "it ends too early, or is empty".to_owned(),
-        Error::Unexpected { expected, .. } => {
-            let wanted = match *expected {
-                "sequence start" => "a list",
-                "mapping start" => "a mapping",
-                "string scalar" => "a string",
-                other => other,
-            };
-            format!("{wanted} is wanted here")
+        Error::Unexpected { expected, .. } => match *expected {
+            "sequence start" => wanted("a list"),
+            "mapping start" => wanted("a mapping"),
+            "string scalar" => wanted("a string"),
+            other => wanted(other),
+        },
+        // What is there instead may be a secret.
+        Error::SerdeInvalidType { expected, .. } | Error::SerdeInvalidValue { expected, .. } => {
+            wanted(expected)
         }
         other => UserMessageFormatter.format_message(other).into_owned(),
     }
+}
+
+fn wanted(what: &str) -> String {
+    format!("{what} is wanted here")
 }
 
 /// Reads a file that holds one document.

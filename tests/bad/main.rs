@@ -2,20 +2,57 @@
 //! says what is wrong, and changes nothing.
 
 use std::path::Path;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
+
+use devcluster::{ControlPlane, Options};
 
 use crate::support::{Bench, Ran};
 
+mod kubeconfigs;
+mod logins;
 mod stacks;
 #[path = "../support/mod.rs"]
 mod support;
 mod traps;
+
+/// One control plane for all tests that need one; it ends with this process.
+static CLUSTER: LazyLock<ControlPlane> = LazyLock::new(|| {
+    let cluster = ControlPlane::start_with(&Options::default()).expect("a control plane");
+    Bench::new(&cluster.kubeconfig()).add_node();
+    cluster
+});
+
+/// Held by whoever looks whether the cluster is as it was, and by whoever changes it.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// How long the command may take to say no.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A ConfigMap, for stacks that are well.
 const CONFIG_MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\ndata: {key: value}\n";
+
+/// Does something that changes the cluster.
+pub(crate) fn changing<T>(work: impl FnOnce(&Bench) -> T) -> T {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    work(&Bench::new(&CLUSTER.kubeconfig()))
+}
+
+/// Does something that must leave the cluster as it was.
+pub(crate) fn unchanged<T>(work: impl FnOnce(&Bench) -> T) -> T {
+    changing(|bench| {
+        let before = holdings(bench);
+        let result = work(bench);
+        assert_eq!(holdings(bench), before, "the cluster was changed");
+        result
+    })
+}
+
+/// What the command would begin with: namespaces, ConfigMaps, leases. The API server renews a lease of its own.
+fn holdings(bench: &Bench) -> String {
+    let columns = "-o=custom-columns=:.kind,:.metadata.namespace,:.metadata.name,:.metadata.uid,:.metadata.generation,:.data";
+    bench.kubectl(["get", "namespaces,configmaps,leases", "-A", "--no-headers", columns])
+}
 
 /// The command without a cluster that it could ask.
 pub(crate) fn nowhere() -> Bench {

@@ -35,27 +35,6 @@ fn an_unreachable_server() {
 }
 
 #[test]
-fn an_unknown_context() {
-    let scene = Scene::new("refused", &config_map("one", "a"));
-    let ran = scene.run("up", &["--context", "nowhere"]);
-    assert_refused(&ran, 3, &["no context `nowhere`", "there are: devcluster"]);
-}
-
-#[test]
-fn a_missing_kubeconfig() {
-    let scene = Scene::new("refused", &config_map("one", "a"));
-    let ran = scene.run("up", &["--kubeconfig", "/nowhere/config"]);
-    assert_refused(&ran, 3, &["/nowhere/config", "--kubeconfig"]);
-}
-
-#[test]
-fn an_expired_certificate() {
-    let scene = as_user(&Identity { expired: true, ..Identity::admin() });
-    let ran = scene.run("up", &[]);
-    assert_refused(&ran, 3, &["credentials", "expired"]);
-}
-
-#[test]
 fn a_user_without_rights() {
     let scene = as_user(&Identity::user("nobody"));
     let ran = scene.run("up", &["--context", "devcluster", "--yes"]);
