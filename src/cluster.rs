@@ -34,6 +34,7 @@ use crate::object::{self, Kind, Object, ObjectRef};
 pub use crate::cluster::forward::{Answer, Port};
 pub use crate::cluster::identity::Identity;
 pub use crate::cluster::patience::Contact;
+pub(crate) use crate::cluster::request::address;
 pub use crate::cluster::request::{RequestError, Verb};
 
 mod forward;
@@ -46,6 +47,7 @@ mod retry_after;
 mod review;
 #[cfg(test)]
 pub(crate) mod server;
+mod stranger;
 mod watching;
 
 /// The name under which this program owns fields.
@@ -119,6 +121,7 @@ impl Cluster {
         // What waits for a token needs a service that can be cloned.
         let layer = |login| (AsyncFilterLayer::new(login), BufferLayer::new(MOST_WAITING));
         let builder = builder.with_layer(&option_layer(login.map(layer)));
+        let builder = builder.with_layer(&AndThenLayer::new(stranger::refuse_redirect));
         let client = builder.with_layer(&AndThenLayer::new(retry_after::keep)).build();
         // Named from here on, so that a program started later goes to this cluster though the current context has changed.
         let pinned = Some(context.clone()).filter(|context| context != kubeconfig::IN_CLUSTER);

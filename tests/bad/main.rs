@@ -11,6 +11,7 @@ use crate::support::{Bench, Ran};
 
 mod kubeconfigs;
 mod logins;
+mod servers;
 mod stacks;
 #[path = "../support/mod.rs"]
 mod support;
