@@ -9,8 +9,10 @@ use devcluster::{ControlPlane, Options};
 
 use crate::support::{Bench, Ran};
 
+mod charts;
 mod kubeconfigs;
 mod logins;
+mod registry;
 mod servers;
 mod stacks;
 #[path = "../support/mod.rs"]
