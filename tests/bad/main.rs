@@ -15,8 +15,10 @@ mod logins;
 mod registry;
 mod servers;
 mod stacks;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
+mod terminals;
 mod traps;
 
 /// One control plane for all tests that need one; it ends with this process.
