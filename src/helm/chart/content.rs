@@ -1,7 +1,7 @@
 //! What is in a chart on this machine, a folder or an archive: its own description, and the digest of all its files. It is read
 //! to the end, and nothing in it may be, or lead, outside of it: helm would find that out in the middle of a run, or not at all.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Component, Path};
 
@@ -15,7 +15,7 @@ use crate::manifest::hex;
 /// The file in which a chart says what it is.
 const DESCRIPTION: &str = "Chart.yaml";
 
-/// As large as helm takes a chart, with everything unpacked.
+/// As large as helm takes an archive, with everything unpacked.
 const LARGEST: u64 = 100 << 20;
 
 /// A chart as it was read.
@@ -45,10 +45,6 @@ fn wrong(message: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
-fn too_large() -> io::Error {
-    wrong(&format!("it is larger than {} MiB", LARGEST >> 20))
-}
-
 fn without_description() -> io::Error {
     wrong(&format!("it has no {DESCRIPTION}"))
 }
@@ -57,7 +53,7 @@ fn archive(bytes: &[u8]) -> io::Result<Content> {
     let mut unpacked = GzDecoder::new(bytes).take(LARGEST);
     let description = description(&mut unpacked);
     if unpacked.limit() == 0 {
-        return Err(too_large());
+        return Err(wrong(&format!("it is larger than {} MiB", LARGEST >> 20)));
     }
     let description = description?.ok_or_else(without_description)?;
     Ok(Content { description, digest: hex(&Sha256::digest(bytes)) })
@@ -77,7 +73,8 @@ fn description(unpacked: &mut impl Read) -> io::Result<Option<String>> {
     Ok(description)
 }
 
-/// Tells whether a part of an archive is `NAME/Chart.yaml`; the charts that a chart contains have theirs further down.
+/// Looks at a part of an archive; tells whether it is `NAME/Chart.yaml`. The charts that a chart contains have theirs further
+/// down.
 fn is_description(entry: &Entry<'_, impl Read>) -> io::Result<bool> {
     let kind = entry.header().entry_type();
     // Helm takes both for what stands between the parts of a path.
@@ -85,18 +82,22 @@ fn is_description(entry: &Entry<'_, impl Read>) -> io::Result<bool> {
     if !(kind.is_file() || kind.is_dir() || kind.is_pax_global_extensions()) {
         return Err(wrong(&format!("{path} in it is neither a file nor a folder")));
     }
-    let path = Path::new(&path);
-    if !path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
-        return Err(wrong(&format!("{} in it leads out of it", path.display())));
+    let leads_out =
+        Path::new(&path).components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir));
+    if leads_out || path.contains("//") {
+        return Err(wrong(&format!("{path} in it leads out of it")));
     }
-    let parts = path.components().filter(|part| matches!(part, Component::Normal(_)));
-    Ok(kind.is_file() && parts.count() == 2 && path.ends_with(DESCRIPTION))
+    // Helm takes the first part away, whatever it is called.
+    match path.split_once('/') {
+        Some((_, inner)) => Ok(kind.is_file() && inner == DESCRIPTION),
+        None if kind.is_file() => Err(wrong(&format!("{path} in it is in no folder"))),
+        None => Ok(false),
+    }
 }
 
 fn folder(root: &Path) -> io::Result<Content> {
     let mut hash = Sha256::new();
-    let mut left = LARGEST;
-    walk(root, root, &mut left, &mut hash)?;
+    walk(root, root, &mut hash)?;
     let description = fs::read_to_string(root.join(DESCRIPTION)).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => without_description(),
         _ => error,
@@ -105,7 +106,7 @@ fn folder(root: &Path) -> io::Result<Content> {
 }
 
 /// Hashes all files below a folder, in an order that does not depend on the file system.
-fn walk(root: &Path, folder: &Path, left: &mut u64, hash: &mut Sha256) -> io::Result<()> {
+fn walk(root: &Path, folder: &Path, hash: &mut Sha256) -> io::Result<()> {
     let mut entries: Vec<_> =
         fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
     entries.sort();
@@ -123,12 +124,9 @@ fn walk(root: &Path, folder: &Path, left: &mut u64, hash: &mut Sha256) -> io::Re
         }
         let found = path.metadata()?;
         if found.is_dir() {
-            walk(root, &path, left, hash)?;
+            walk(root, &path, hash)?;
         } else if found.is_file() {
-            *left = left.checked_sub(found.len()).ok_or_else(too_large)?;
-            let mut content = Vec::new();
-            File::open(&path)?.take(LARGEST).read_to_end(&mut content)?;
-            add(hash, &[name.as_os_str().as_encoded_bytes(), &content]);
+            add(hash, &[name.as_os_str().as_encoded_bytes(), &fs::read(&path)?]);
         } else {
             return Err(wrong(&format!("{} in it is neither a file nor a folder", name.display())));
         }
