@@ -152,7 +152,10 @@ fn config_map(files: &Files, name: &str, paths: &[String], namespace: &str) -> R
     let mut data = Map::new();
     for path in paths {
         let key = path.rsplit('/').next().unwrap_or(path);
-        data.insert(key.to_owned(), Value::String(files.read(path)?.into_owned()));
+        if data.insert(key.to_owned(), Value::String(files.read(path)?.into_owned())).is_some() {
+            let message = format!("configmap/{name} would have two files {key}: {}", paths.join(", "));
+            return Err(Error::new(Exit::Usage, message));
+        }
     }
     let reference = ObjectRef::new(&object::CONFIG_MAP, Some(namespace), name);
     let object = Object {
