@@ -12,18 +12,20 @@ use std::time::Duration;
 use futures::Stream;
 use http::HeaderValue;
 use http::header::USER_AGENT;
+use jiff::Timestamp;
+use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::client::ClientBuilder;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{DynamicObject, GroupVersionKind};
 use kube::discovery::{ApiGroup, ApiResource, Discovery, Scope, pinned_kind, verbs};
 use kube::runtime::watcher;
-use kube::{Client, Config};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tower::util::AndThenLayer;
+use tower::buffer::BufferLayer;
+use tower::filter::AsyncFilterLayer;
+use tower::util::{AndThenLayer, option_layer};
 
 use crate::cluster::patience::Patience;
 use crate::error::{Error, Exit};
@@ -32,26 +34,30 @@ use crate::object::{self, Kind, Object, ObjectRef};
 pub use crate::cluster::forward::{Answer, Port};
 pub use crate::cluster::identity::Identity;
 pub use crate::cluster::patience::Contact;
+pub(crate) use crate::cluster::request::address;
 pub use crate::cluster::request::{RequestError, Verb};
 
 mod forward;
 mod identity;
+mod kubeconfig;
+mod login;
 mod patience;
 mod request;
 mod retry_after;
 mod review;
 #[cfg(test)]
 pub(crate) mod server;
+mod stranger;
 mod watching;
 
 /// The name under which this program owns fields.
 pub const FIELD_MANAGER: &str = "bootstrap";
 
-/// What the pod's own account is called where others have a context.
-const IN_CLUSTER: &str = "in-cluster";
-
 /// How long the server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// More requests than this never wait for a connection; `patience.rs` lets far fewer through.
+const MOST_WAITING: usize = 1024;
 
 /// How this program is named in the API server's audit log.
 const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
@@ -63,6 +69,8 @@ pub struct Target {
     pub kubeconfig: Option<PathBuf>,
     /// The context; the current one when `None`.
     pub context: Option<String>,
+    /// How long the program may take that the kubeconfig names to log in with; a few seconds when `None`.
+    pub login_timeout: Option<Duration>,
 }
 
 /// A connection to one cluster. Cheap to clone.
@@ -71,6 +79,7 @@ pub struct Cluster {
     client: Client,
     target: Arc<Target>,
     context: Arc<str>,
+    certificate_expiry: Option<Timestamp>,
     /// Kinds that are not well known, as discovery described them.
     discovered: Arc<Mutex<HashMap<GroupVersionKind, (ApiResource, bool)>>>,
     patience: Patience,
@@ -91,12 +100,15 @@ pub struct Lines {
 }
 
 impl Cluster {
-    /// Reads the kubeconfig and makes a client; the server is not spoken to yet.
+    /// Reads the kubeconfig, logs in and makes a client; the server is not spoken to yet.
     ///
     /// # Errors
-    /// Exit 3, with a hint, when there is no kubeconfig, it cannot be read, or it has no such context.
+    /// Exit 3, with a hint, when there is no kubeconfig, it cannot be read, it has no such context, or the program that it names
+    /// gives no credentials.
     pub async fn connect(target: &Target) -> Result<Self, Error> {
-        let (mut config, context) = load(target).await?;
+        let (mut config, context) = kubeconfig::load(target).await?;
+        let login = login::log_in(&mut config, &context, target.login_timeout).await?;
+        let certificate_expiry = kubeconfig::certificate_expiry(&config.auth_info);
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         // Kube's own retries can hold one call for minutes; patience.rs has bounded ones.
         config.default_retry = false;
@@ -106,10 +118,15 @@ impl Cluster {
                 .because(error)
                 .hint("kubectl config view --minify")
         })?;
+        // What waits for a token needs a service that can be cloned.
+        let layer = |login| (AsyncFilterLayer::new(login), BufferLayer::new(MOST_WAITING));
+        let builder = builder.with_layer(&option_layer(login.map(layer)));
+        let builder = builder.with_layer(&AndThenLayer::new(stranger::refuse_redirect));
         let client = builder.with_layer(&AndThenLayer::new(retry_after::keep)).build();
         // Named from here on, so that a program started later goes to this cluster though the current context has changed.
-        let pinned = Some(context.clone()).filter(|context| context != IN_CLUSTER);
-        Ok(Self::with_client(client, Target { context: pinned, ..target.clone() }, &context))
+        let pinned = Some(context.clone()).filter(|context| context != kubeconfig::IN_CLUSTER);
+        let cluster = Self::with_client(client, Target { context: pinned, ..target.clone() }, &context);
+        Ok(Self { certificate_expiry, ..cluster })
     }
 
     /// Speaks through a client that is there already; tests bring a mock service this way.
@@ -119,6 +136,7 @@ impl Cluster {
             client,
             target: Arc::new(target),
             context: context.into(),
+            certificate_expiry: None,
             discovered: Arc::default(),
             patience: Patience::default(),
             idle: forward::Idle::default(),
@@ -141,6 +159,12 @@ impl Cluster {
     #[must_use]
     pub fn context(&self) -> &str {
         &self.context
+    }
+
+    /// When the client certificate that this speaks with has expired, if it has.
+    #[must_use]
+    pub fn expired(&self) -> Option<Timestamp> {
+        self.certificate_expiry.filter(|expiry| *expiry < Timestamp::now())
     }
 
     /// The kubeconfig that was asked for and the context in use, for programs that are started for this cluster.
@@ -452,58 +476,6 @@ fn typed(mut object: Object, kind: &GroupVersionKind) -> Object {
 
 fn named(object: &Object) -> Result<ObjectRef, RequestError> {
     ObjectRef::of(object).ok_or_else(|| RequestError::unnamed(object))
-}
-
-async fn load(target: &Target) -> Result<(Config, String), Error> {
-    let kubeconfig = match &target.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path),
-        None => Kubeconfig::read(),
-    };
-    let kubeconfig = match kubeconfig {
-        Ok(kubeconfig) => kubeconfig,
-        Err(error) => {
-            if target.kubeconfig.is_none()
-                && target.context.is_none()
-                && let Ok(config) = Config::incluster()
-            {
-                return Ok((config, IN_CLUSTER.to_owned()));
-            }
-            return Err(Error::new(Exit::Preflight, "failed to read the kubeconfig")
-                .because(error)
-                .hint("name one with --kubeconfig FILE, or make a cluster: k3d cluster create"));
-        }
-    };
-    let known: Vec<_> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
-    let list = if known.is_empty() {
-        "the kubeconfig has none".to_owned()
-    } else {
-        format!("there are: {}", known.join(", "))
-    };
-    let context = match target.context.clone().or_else(|| kubeconfig.current_context.clone()) {
-        Some(context) if known.contains(&context) => context,
-        Some(context) => {
-            return Err(Error::new(
-                Exit::Preflight,
-                format!("no context `{context}` in the kubeconfig; {list}"),
-            )
-            .hint("kubectl config get-contexts"));
-        }
-        None => {
-            return Err(Error::new(
-                Exit::Preflight,
-                format!("no context is current in the kubeconfig; {list}"),
-            )
-            .hint("name one with --context NAME"));
-        }
-    };
-    let options = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
-    let loading = Config::from_custom_kubeconfig(kubeconfig, &options);
-    let config = loading.await.map_err(|error| {
-        Error::new(Exit::Preflight, format!("failed to use context `{context}`"))
-            .because(error)
-            .hint("kubectl config view --minify")
-    })?;
-    Ok((config, context))
 }
 
 /// Well-known names that more than one room asks for.

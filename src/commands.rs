@@ -127,7 +127,11 @@ impl Wanted {
 }
 
 fn target(common: &Common) -> Target {
-    Target { kubeconfig: common.kubeconfig.clone(), context: common.context.clone() }
+    Target {
+        kubeconfig: common.kubeconfig.clone(),
+        context: common.context.clone(),
+        login_timeout: common.login_timeout,
+    }
 }
 
 fn stack(common: &Common) -> Result<Stack, Error> {

@@ -1,4 +1,4 @@
-//! Calls the `helm` command, versions 3 and 4: the only place that spawns a process.
+//! Calls the `helm` command, versions 3 and 4: the only place that spawns a process, but for the login of a kubeconfig.
 //!
 //! What is to be done is decided in `decision.rs` from what `record.rs` has read; nothing here waits for workloads, the engine
 //! does. No secret is ever among the arguments.
@@ -6,7 +6,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use crate::cluster::Target;
 use crate::error::{Error, Exit};
 use crate::helm::process::{Ended, OnStop};
 use crate::helm::version::Version;
+use crate::stack::ReleaseSpec;
 
 pub use crate::helm::chart::Chart;
 pub use crate::helm::decision::{Decision, Drift, Refusal, Repair, Seen, Work, decide};
@@ -144,6 +145,42 @@ impl Helm {
             .await
     }
 
+    /// Fetches a chart into an empty folder, and checks that it is the one that the stack names; one that is on this machine stays
+    /// where it is.
+    ///
+    /// # Errors
+    /// Exit 3 with helm's own words, 6 out of time, 130 when cancelled.
+    pub async fn fetch(
+        &self,
+        spec: &ReleaseSpec,
+        chart: Chart,
+        folder: &Path,
+        until: &Until,
+    ) -> Result<Chart, Error> {
+        let Chart::Remote { version, .. } = &chart else { return Ok(chart) };
+        let mut command = self.command();
+        command
+            .arg("pull")
+            .args(chart.flags())
+            .arg("--destination")
+            .arg(folder)
+            .arg("--")
+            .arg(chart.argument());
+        match process::run(&mut command, Stdio::null(), until, OnStop::Interrupt).await {
+            Ok(ended) if ended.success => Chart::fetched(spec, folder),
+            Ok(ended) => {
+                let name = chart.argument();
+                let message = format!("failed to fetch the chart {} {version}", name.display());
+                let error = ended.into_error(&message, until);
+                Err(match error.exit() {
+                    Exit::Interrupted | Exit::Timeout => error,
+                    _ => error.exiting(Exit::Preflight).hint(format!("helm pull {}", line(&chart))),
+                })
+            }
+            Err(error) => Err(self.unstartable(error)),
+        }
+    }
+
     /// Installs a release, or upgrades it. Helm waits for its hooks only; workloads are for the caller to wait for.
     ///
     /// # Errors
@@ -231,12 +268,14 @@ impl Helm {
         match process::run(&mut command, turn.into(), until, on_stop).await {
             Ok(ended) if ended.success => Ok(()),
             Ok(ended) => Err(ended.into_error(&format!("failed to {action} {release}"), until)),
-            Err(error) => {
-                Err(Error::new(Exit::Preflight, format!("failed to run {}", self.program.display()))
-                    .because(error)
-                    .hint(HOW_TO_GET_IT))
-            }
+            Err(error) => Err(self.unstartable(error)),
         }
+    }
+
+    fn unstartable(&self, error: io::Error) -> Error {
+        Error::new(Exit::Preflight, format!("failed to run {}", self.program.display()))
+            .because(error)
+            .hint(HOW_TO_GET_IT)
     }
 
     fn command(&self) -> Command {
@@ -255,6 +294,12 @@ impl Helm {
     }
 }
 
+/// A chart as one would type it behind `helm pull`.
+fn line(chart: &Chart) -> String {
+    let words: Vec<_> = [chart.argument()].into_iter().chain(chart.flags()).collect();
+    words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
 /// Files that only this user can read, gone when they are dropped.
 fn values_files(files: &[(String, String)]) -> Result<Vec<NamedTempFile>, Error> {
     let write = |(_, text): &(String, String)| {
@@ -262,7 +307,7 @@ fn values_files(files: &[(String, String)]) -> Result<Vec<NamedTempFile>, Error>
         file.write_all(text.as_bytes())?;
         Ok(file)
     };
-    files.iter().map(write).collect::<std::io::Result<_>>().map_err(|error| {
+    files.iter().map(write).collect::<io::Result<_>>().map_err(|error| {
         Error::new(Exit::Unexpected, "failed to write a temporary file with Helm values").because(error)
     })
 }

@@ -45,6 +45,7 @@ pub fn of_step(stack: &Stack, step: &Step) -> Result<Vec<Manifest>, Error> {
         manifests.push(config_map(&stack.files, &map.name, &map.files, &stack.namespace)?);
     }
     for path in &step.manifests {
+        let before = manifests.len();
         let mut files = stack.files.list(path);
         if files.is_empty() {
             files.push(path.clone());
@@ -53,6 +54,12 @@ pub fn of_step(stack: &Stack, step: &Step) -> Result<Vec<Manifest>, Error> {
         }
         for file in files {
             read_file(stack, &file, &mut manifests)?;
+        }
+        if manifests.len() == before {
+            let (line, name) = (step.line, &step.name);
+            let message =
+                format!("stack.yaml:{line}: step `{name}` names `{path}`, in which there is no object");
+            return Err(Error::new(Exit::Usage, message));
         }
     }
     Ok(manifests)
@@ -77,7 +84,7 @@ fn is_yaml(file: &str) -> bool {
 
 fn read_file(stack: &Stack, file: &str, manifests: &mut Vec<Manifest>) -> Result<(), Error> {
     let text = stack.files.read(file)?;
-    for (number, document) in yaml::documents::<Value>(file, &text)?.into_iter().enumerate() {
+    for (number, document) in yaml::manifests(file, &text)?.into_iter().enumerate() {
         let place = document.referenced;
         let objects = match document.value {
             // A List is a bag of objects, as kubectl takes it.
@@ -112,11 +119,13 @@ fn places_of_items(file: &str, text: &str, number: usize) -> Vec<Location> {
 }
 
 fn manifest(file: &str, place: &Location, value: Value, namespace: &str) -> Result<Manifest, YamlError> {
+    let incomplete = || YamlError::at(file, place, "an object wants apiVersion, kind and metadata.name");
+    if !value.is_object() {
+        return Err(incomplete());
+    }
     let object: Object = serde_json::from_value(value)
         .map_err(|error| YamlError::at(file, place, format!("no object of Kubernetes: {error}")))?;
-    let Some(name) = ObjectRef::of(&object) else {
-        return Err(YamlError::at(file, place, "an object wants apiVersion, kind and metadata.name"));
-    };
+    let name = ObjectRef::of(&object).ok_or_else(incomplete)?;
     if let Some(known) = Kind::find(&name.gvk())
         && !known.namespaced
         && name.namespace.is_some()
@@ -143,7 +152,10 @@ fn config_map(files: &Files, name: &str, paths: &[String], namespace: &str) -> R
     let mut data = Map::new();
     for path in paths {
         let key = path.rsplit('/').next().unwrap_or(path);
-        data.insert(key.to_owned(), Value::String(files.read(path)?.into_owned()));
+        if data.insert(key.to_owned(), Value::String(files.read(path)?.into_owned())).is_some() {
+            let message = format!("configmap/{name} would have two files {key}: {}", paths.join(", "));
+            return Err(Error::new(Exit::Usage, message));
+        }
     }
     let reference = ObjectRef::new(&object::CONFIG_MAP, Some(namespace), name);
     let object = Object {

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use crate::error::{Error, Exit};
 use crate::helm::Release;
 use crate::manifest::{self, Manifest};
 use crate::object::{self, ObjectRef};
 use crate::stack::{ReleaseSpec, SecretSpec, Stack, Step};
+use crate::yaml::{self, YamlError};
 
 /// Which steps of a stack are wanted.
 #[derive(Clone, Debug, Default)]
@@ -159,8 +162,7 @@ impl PlannedStep {
             waves[wave(&manifest.name)].push(manifest);
         }
         let release = step.release.as_ref().map(|spec| {
-            let values =
-                spec.values.iter().map(|path| Ok((path.clone(), stack.files.read(path)?.into_owned())));
+            let values = spec.values.iter().map(|path| Ok((path.clone(), values(stack, path)?)));
             Ok::<_, Error>(PlannedRelease {
                 spec: spec.clone(),
                 namespace: spec.namespace.clone().unwrap_or_else(|| stack.namespace.clone()),
@@ -176,6 +178,16 @@ impl PlannedStep {
             is_storage: step.is_storage,
             timeout: step.timeout,
         })
+    }
+}
+
+/// Reads a file of values. Helm takes one mapping; of a second document it would know nothing.
+fn values(stack: &Stack, path: &str) -> Result<String, Error> {
+    let text = stack.files.read(path)?;
+    let documents = yaml::documents::<Map<String, Value>>(path, &text)?;
+    match documents.get(1) {
+        Some(second) => Err(YamlError::at(path, &second.referenced, "helm reads one document only").into()),
+        None => Ok(text.into_owned()),
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{Cluster, Identity, RequestError};
+use crate::cluster::{Cluster, Identity, RequestError, address};
 use crate::error::{Error, Exit};
 use crate::event::{Events, Kind};
 use crate::object::{self, Object, ObjectRef};
@@ -37,24 +37,40 @@ const SYSTEM: &str = "kube-system";
 /// # Errors
 /// Exit 3, with a hint, when the server is not reached, refuses, or is too old.
 pub async fn reach(cluster: &Cluster) -> Result<Identity, Error> {
-    let version = cluster.version().await.map_err(|error| error.into_preflight(cluster.context()))?;
-    check_version(&version)?;
+    let version = cluster.version().await.map_err(|error| refused(cluster, error))?;
+    check_version(&version, cluster.context())?;
     cluster.identify(version).await.map_err(|error| error.into_preflight(cluster.context()))
 }
 
-fn check_version(version: &str) -> Result<(), Error> {
-    let mut numbers = version.trim_start_matches('v').split('.').map_while(|part| part.parse::<u64>().ok());
-    match (numbers.next(), numbers.next()) {
-        (Some(major), Some(minor)) if (major, minor) < OLDEST => {
-            let (oldest_major, oldest_minor) = OLDEST;
-            Err(Error::new(
-                Exit::Preflight,
-                format!("the server is Kubernetes {version}; {oldest_major}.{oldest_minor} is the oldest that works"),
-            )
-            .hint("make a newer cluster: k3d cluster create --image rancher/k3s:v1.36.4-k3s1"))
+/// Credentials that are refused are explained by the certificate, if that has expired.
+fn refused(cluster: &Cluster, error: RequestError) -> Error {
+    let context = cluster.context();
+    match cluster.expired().filter(|_| error.code() == Some(401)) {
+        Some(expiry) => {
+            let message = format!("the client certificate of context `{context}` expired at {expiry}");
+            Error::new(Exit::Preflight, message)
+                .because(error)
+                .hint("get a new one from where the cluster is run, such as: k3d kubeconfig merge --all")
         }
-        _ => Ok(()),
+        None => error.into_preflight(context),
     }
+}
+
+fn check_version(version: &str, context: &str) -> Result<(), Error> {
+    let mut numbers = version.trim_start_matches('v').split('.').map_while(|part| part.parse::<u64>().ok());
+    let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else {
+        let message = format!("what answers is no Kubernetes: it says that its version is `{version}`");
+        return Err(Error::new(Exit::Preflight, message).hint(address(context)));
+    };
+    if (major, minor) < OLDEST {
+        let (oldest_major, oldest_minor) = OLDEST;
+        let message = format!(
+            "the server is Kubernetes {version}; {oldest_major}.{oldest_minor} is the oldest that works"
+        );
+        return Err(Error::new(Exit::Preflight, message)
+            .hint("make a newer cluster: k3d cluster create --image rancher/k3s:v1.36.4-k3s1"));
+    }
+    Ok(())
 }
 
 /// Waits until the cluster is up enough: a node is Ready, cluster DNS has a ready pod, and aggregated APIs answer, but for

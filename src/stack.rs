@@ -21,6 +21,12 @@ const STACK_FILE: &str = "stack.yaml";
 /// The longest name that, with `bootstrap-` before it, is still a label value.
 const MAX_NAME: usize = 40;
 
+/// The longest name that helm takes for a release.
+const MAX_RELEASE: usize = 53;
+
+/// The longest name that the server takes for a namespace.
+const MAX_NAMESPACE: usize = 63;
+
 /// What is to be in the cluster, as data: steps, and the files beside them.
 #[derive(Clone, Debug)]
 pub struct Stack {
@@ -129,9 +135,8 @@ impl Stack {
     }
 
     fn read(files: Files) -> Result<Self, Error> {
-        let text = files.read(STACK_FILE).map_err(|error| {
-            Error::new(Exit::Usage, format!("{error}")).hint("write one to change: bootstrap eject DIR")
-        })?;
+        let text =
+            files.read(STACK_FILE).map_err(|error| error.hint("write one to change: bootstrap eject DIR"))?;
         let written: Written = yaml::document(STACK_FILE, &text)?;
         Ok(written.validate(files)?)
     }
@@ -204,11 +209,12 @@ impl WrittenStep {
                 ));
             }
         }
-        let missing = |path: &str| format!("step `{name}` names `{path}`, which is not beside {STACK_FILE}");
+        let look_for = |place: &Spanned<String>, path: &str| {
+            let astray = |why| wrong(place, format!("step `{name}` names `{path}`, which {why}"));
+            files.look_for(path).map_err(astray)
+        };
         for path in &self.manifests {
-            if !files.exists(&path.value) {
-                return Err(wrong(path, missing(&path.value)));
-            }
+            look_for(path, &path.value)?;
         }
         if self.helm.is_some() && self.storage.is_some() {
             return Err(wrong(&self.name, format!("step `{name}` has both helm and storage; make it two")));
@@ -217,9 +223,7 @@ impl WrittenStep {
         let release = self.helm.or(self.storage.map(|storage| storage.helm));
         let read = self.config_maps.iter().flat_map(|map| &map.files);
         for path in read.chain(release.iter().flat_map(|release| &release.values)) {
-            if !files.exists(path) {
-                return Err(wrong(&self.name, missing(path)));
-            }
+            look_for(&self.name, path)?;
         }
         if self.manifests.is_empty()
             && self.config_maps.is_empty()
@@ -252,19 +256,32 @@ impl WrittenStep {
 
 /// Stack, namespace and step names become names of objects and labels.
 fn check_name(name: &Spanned<String>) -> Result<(), YamlError> {
-    let text = &name.value;
-    let fits = (1..=MAX_NAME).contains(&text.len())
+    check_text(name, &name.value, MAX_NAME)
+}
+
+/// A name as Kubernetes takes it for a label, and so for nearly everything.
+fn check_text(place: &Spanned<String>, text: &str, most: usize) -> Result<(), YamlError> {
+    let fits = (1..=most).contains(&text.len())
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         && !text.starts_with('-')
         && !text.ends_with('-');
     if fits {
         return Ok(());
     }
-    Err(wrong(name, format!("`{text}` is no name: at most {MAX_NAME} of a-z, 0-9 and -, no - at the ends")))
+    Err(wrong(place, format!("`{text}` is no name: at most {most} of a-z, 0-9 and -, no - at the ends")))
 }
 
 fn check_release(step: &Spanned<String>, release: &ReleaseSpec) -> Result<(), YamlError> {
     let name = &release.release;
+    check_text(step, name, MAX_RELEASE)?;
+    if let Some(namespace) = &release.namespace {
+        check_text(step, namespace, MAX_NAMESPACE)?;
+    }
+    // A name of dots would lead out of the folder of local charts.
+    let chart = release.chart.rsplit('/').next().unwrap_or_default();
+    if chart.trim_start_matches('.').is_empty() {
+        return Err(wrong(step, format!("release `{name}`: `{}` names no chart", release.chart)));
+    }
     if release.chart.starts_with("oci://") == release.repo.is_some() {
         let message =
             format!("release `{name}` wants a chart `oci://…`, or a chart's name and the repo that has it");
@@ -302,9 +319,12 @@ mod tests {
             ),
             (
                 "  - {name: a, manifests: [b.yaml]}",
-                "stack.yaml:4:27: step `a` names `b.yaml`, which is not beside",
+                "stack.yaml:4:27: step `a` names `b.yaml`, which is not in the stack's folder",
             ),
-            ("  - {name: a, manifests: [../a.yaml]}", "stack.yaml:4:27: step `a` names `../a.yaml`"),
+            (
+                "  - {name: a, manifests: [../a.yaml]}",
+                "stack.yaml:4:27: step `a` names `../a.yaml`, which leaves the stack's folder",
+            ),
             ("  - {name: a}", "stack.yaml:4:12: step `a` has none of"),
             ("  - {name: a, manifests: [a.yaml], timeout: soon}", "stack.yaml:4:45: timeout `soon`"),
             ("  - {name: A_b, manifests: [a.yaml]}", "stack.yaml:4:12: `A_b` is no name"),

@@ -38,8 +38,8 @@ impl Fake {
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("executable");
         // Of helms on one release of one context only one works at a time, so each test has a context of its own.
         let context = folder.path().file_name().expect("a name").to_string_lossy().into_owned();
-        let target =
-            Target { kubeconfig: Some(PathBuf::from("/kube config")), context: Some(context.clone()) };
+        let kubeconfig = Some(PathBuf::from("/kube config"));
+        let target = Target { kubeconfig, context: Some(context.clone()), ..Target::default() };
         Self { helm: Helm::at(program, &target), context, folder }
     }
 

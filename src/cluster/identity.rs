@@ -28,7 +28,7 @@ impl Identity {
     /// Tells whether it is reached by the pod's own account, so that there is no other that could be meant.
     #[must_use]
     pub fn is_own(&self) -> bool {
-        self.context == super::IN_CLUSTER
+        self.context == super::kubeconfig::IN_CLUSTER
     }
 }
 

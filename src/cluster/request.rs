@@ -6,6 +6,7 @@ use std::time::Duration;
 use kube::client::UpgradeConnectionError;
 use kube::core::Status;
 
+use super::stranger;
 use crate::error::{Error, Exit};
 use crate::object::Object;
 
@@ -92,7 +93,7 @@ enum Cause {
     Unnamed,
     #[error("its kind cannot be watched")]
     Unwatchable,
-    #[error("{}", innermost(.0))]
+    #[error("{}", told(.0))]
     Client(kube::Error),
     #[error("{last}; asked {} in {} s", times(*.tries), .took.as_secs())]
     Persistent { last: Box<Cause>, tries: u32, took: Duration, out_of_time: bool },
@@ -129,7 +130,7 @@ impl RequestError {
 
     pub(super) fn new(verb: Verb, subject: &impl fmt::Display, error: kube::Error) -> Self {
         let cause = match error {
-            kube::Error::Api(status) => Cause::Refused(status),
+            kube::Error::Api(status) => Cause::Refused(stranger::tell(status)),
             kube::Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(code)) => {
                 let reason = code.canonical_reason().unwrap_or_default();
                 let message = format!("the server answered {code}");
@@ -296,13 +297,20 @@ impl RequestError {
                 "the cluster refused the credentials of context `{context}` (expired certificate or token?): kubectl --context {context} auth whoami"
             ),
             Some(403) => format!("see what you may do: kubectl --context {context} auth can-i --list"),
+            Some(300..=399) => address(context),
             Some(_) => format!("kubectl --context {context} get --raw /readyz?verbose"),
+            None if matches!(self.root(), Cause::Client(kube::Error::SerdeError(_))) => address(context),
             None => format!(
                 "is the cluster running, and is this the right one? kubectl --context {context} cluster-info"
             ),
         };
         Error::new(Exit::Preflight, self.to_string()).because(self.cause).hint(hint)
     }
+}
+
+/// What to look at when something else answers than an API server.
+pub(crate) fn address(context: &str) -> String {
+    format!("is this the address of its API server? kubectl --context {context} config view --minify")
 }
 
 impl Cause {
@@ -343,6 +351,14 @@ fn fault(cause: &str) -> &str {
     match cause.strip_prefix("Invalid value: ") {
         Some(value) => value.rsplit_once(": ").map_or("invalid value", |(_, fault)| fault),
         None => cause,
+    }
+}
+
+fn told(error: &kube::Error) -> String {
+    match error {
+        kube::Error::SerdeError(error) if error.is_eof() => format!("the answer is cut off: {error}"),
+        kube::Error::SerdeError(error) => format!("the answer is not one of Kubernetes: {error}"),
+        other => innermost(other),
     }
 }
 

@@ -9,6 +9,8 @@ use kube::core::Status;
 use kube::core::response::StatusDetails;
 use tower::BoxError;
 
+use super::stranger;
+
 /// A refusal is a few lines.
 const LARGEST: usize = 64 << 10;
 
@@ -22,10 +24,10 @@ where
     let Some(seconds) = asked.filter(|_| is_busy(code)) else { return Ok(response) };
     let body = Limited::new(response.into_body(), LARGEST).collect().await;
     let bytes = body.map(Collected::to_bytes).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+    let text = String::from_utf8_lossy(&bytes);
     let reason = code.canonical_reason().unwrap_or_default();
     let mut status = serde_json::from_str::<Status>(&text)
-        .unwrap_or_else(|_| Status::failure(&text, reason).with_code(code.as_u16()));
+        .unwrap_or_else(|_| Status::failure(&stranger::words(code, &text), reason).with_code(code.as_u16()));
     let details = status.details.get_or_insert_with(|| StatusDetails {
         name: String::new(),
         group: String::new(),

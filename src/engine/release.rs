@@ -1,6 +1,12 @@
 //! The part of a step that is a Helm release: what there is to do, doing it, and what to wait for then.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+
+use futures::future::try_join_all;
 use jiff::Timestamp;
+use tempfile::TempDir;
 use tokio::time::Instant;
 
 use crate::apply::{self, Leave};
@@ -12,10 +18,12 @@ use crate::engine::step::{Done, StepError};
 use crate::error::{Error, Exit};
 use crate::event::{Change, Kind, ReleaseAction};
 use crate::fields;
-use crate::helm::{self, Chart, Decision, Record, Refusal, Release, Repair, Seen, Until, Upgrade, Work};
+use crate::helm::{
+    self, Chart, Decision, Helm, Record, Refusal, Release, Repair, Seen, Until, Upgrade, Work,
+};
 use crate::inventory::{Inventory, ReleaseEntry};
 use crate::live::Live;
-use crate::plan::{PlannedRelease, PlannedStep};
+use crate::plan::{Plan, PlannedRelease, PlannedStep};
 use crate::wait::Awaited;
 
 /// How often helm is started for a release when the API server goes away under it.
@@ -50,6 +58,34 @@ pub(super) fn judge(
         leave: options.leave,
     });
     Ok(JudgedRelease { decision, chart, digest, leave: options.leave })
+}
+
+/// Fetches the charts that helm will be given, side by side: what is wrong with one is known before anything is changed. They
+/// are there as long as the folder that is returned.
+pub(super) async fn fetch_charts(
+    plan: &Plan,
+    releases: &mut BTreeMap<Release, JudgedRelease>,
+    helm: &Helm,
+    until: &Until,
+) -> Result<TempDir, Error> {
+    let failed = |error: io::Error| {
+        Error::new(Exit::Unexpected, "failed to make a temporary folder for charts").because(error)
+    };
+    let folder = tempfile::Builder::new().prefix("bootstrap-charts-").tempdir().map_err(failed)?;
+    let specs: BTreeMap<_, _> = plan.releases().map(|planned| (planned.release(), &planned.spec)).collect();
+    let mut fetching = Vec::new();
+    for (number, (release, judged)) in releases.iter_mut().enumerate() {
+        if let (Decision::Run(_), Some(spec)) = (&judged.decision, specs.get(release)) {
+            let place = folder.path().join(number.to_string());
+            fs::create_dir(&place).map_err(failed)?;
+            fetching.push(async move {
+                judged.chart = helm.fetch(spec, judged.chart.clone(), &place, until).await?;
+                Ok::<_, Error>(())
+            });
+        }
+    }
+    try_join_all(fetching).await?;
+    Ok(folder)
 }
 
 /// Makes the release of a step what the stack wants, and adds its objects to those that are waited for.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tempfile::TempDir;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,7 @@ use crate::cluster::{Cluster, RequestError, namespace_ref};
 use crate::delete::{self, Removal};
 use crate::engine::Options;
 use crate::engine::prepare::Prepared;
-use crate::engine::release::JudgedRelease;
+use crate::engine::release::{self, JudgedRelease};
 use crate::error::Error;
 use crate::event::{Change, Events, Kind};
 use crate::helm::{Decision, Helm, Record, Release, Until};
@@ -37,6 +38,9 @@ pub(super) struct Run {
     pub(super) records: Vec<Record>,
     /// `None` when no release has anything to do.
     pub(super) helm: Option<Helm>,
+    /// Holds the charts that helm is given, and goes with the run.
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    charts: Option<TempDir>,
     /// What there is to do for each object.
     pub(super) objects: BTreeMap<ObjectRef, Judged>,
     /// What there is to do for each release.
@@ -70,8 +74,16 @@ impl Run {
         cancel: &CancellationToken,
     ) -> Result<(Self, Plan), Error> {
         let helm = helm_for(cluster, &prepared).await?;
-        let Prepared { plan, mut inventory, live, records, objects, secrets, releases, leftovers, .. } =
-            prepared;
+        let Prepared {
+            plan, mut inventory, live, records, objects, secrets, mut releases, leftovers, ..
+        } = prepared;
+        let charts = match &helm {
+            Some(helm) => {
+                let until = Until { deadline, cancelled: cancel.clone() };
+                Some(release::fetch_charts(&plan, &mut releases, helm, &until).await?)
+            }
+            None => None,
+        };
         let promised = Promised::by(&plan);
         let circumstances = Arc::new(Circumstances { promised, is_local: options.is_local });
         let waiter = Waiter::new(cluster.clone(), events.clone(), Arc::clone(&circumstances));
@@ -100,6 +112,7 @@ impl Run {
             live,
             records,
             helm,
+            charts,
             objects,
             releases,
             leftovers,

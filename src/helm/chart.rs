@@ -1,18 +1,21 @@
 //! Where a chart comes from: a registry, a repository, or a folder of local charts; and what tells it from another.
 
+use std::error::Error as StdError;
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io;
+use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use flate2::read::GzDecoder;
 use serde::Deserialize;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Exit};
 use crate::manifest::hex;
 use crate::stack::ReleaseSpec;
 use crate::yaml;
+
+mod content;
 
 /// A chart, ready to be handed to helm.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +64,18 @@ impl Chart {
         }
     }
 
+    /// Takes the only file of a folder for the chart of a release, as it was fetched.
+    ///
+    /// # Errors
+    /// Exit 3 when it is another chart, or none.
+    pub(super) fn fetched(spec: &ReleaseSpec, folder: &Path) -> Result<Self, Error> {
+        let found = fs::read_dir(folder).ok().and_then(|mut files| files.next()?.ok());
+        let message =
+            || Error::new(Exit::Preflight, format!("helm has fetched no chart for release {}", spec.release));
+        check(spec, &found.ok_or_else(message)?.path(), &spec.chart)
+            .map_err(|error| error.exiting(Exit::Preflight))
+    }
+
     /// The digest of chart and values: as long as it stays, helm would install the same again.
     #[must_use]
     pub fn digest(&self, values: &[(String, String)]) -> String {
@@ -101,73 +116,42 @@ impl Chart {
 }
 
 fn local(spec: &ReleaseSpec, folder: &Path) -> Result<Chart, Error> {
-    let name = spec.chart.rsplit('/').next().unwrap_or_default();
+    let name = chart_name(spec);
     let candidates = [name.to_owned(), format!("{name}.tgz"), format!("{name}-{}.tgz", spec.version)];
     let path = candidates.iter().map(|candidate| folder.join(candidate)).find(|path| path.exists());
     let path = path.and_then(|path| path.canonicalize().ok()).ok_or_else(|| {
         let message = format!("no chart {name} in {}", folder.display());
         Error::new(Exit::Usage, message).hint(format!("put it there as {}", candidates.join(" or ")))
     })?;
-    let unreadable = |error| {
-        Error::new(Exit::Usage, format!("failed to read the chart {}", path.display())).because(error)
+    check(spec, &path, &path.display())
+}
+
+/// Reads a chart on this machine, which must be the one that the stack names. Messages call it `called`.
+fn check(spec: &ReleaseSpec, path: &Path, called: &impl fmt::Display) -> Result<Chart, Error> {
+    let name = chart_name(spec);
+    let unreadable = |error: Box<dyn StdError + Send + Sync>| {
+        Error::new(Exit::Usage, format!("failed to read the chart {called}")).because(error)
     };
-    let (text, content) = read(&path).map_err(unreadable)?;
-    let found: Metadata = yaml::document("Chart.yaml", &text)
-        .map_err(|error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+    let content = content::read(path).map_err(|error| unreadable(error.into()))?;
+    let written: Value =
+        yaml::document("Chart.yaml", &content.description).map_err(|error| unreadable(error.into()))?;
+    if !written["apiVersion"].is_string() {
+        return Err(unreadable("its Chart.yaml has no apiVersion".into()));
+    }
+    // Helm takes a version such as 1.10 for a number, and refuses it, unless it stands in quotes.
+    let found: Metadata = serde_json::from_value(written).map_err(|error| unreadable(error.into()))?;
     if found.name != name || found.version != spec.version {
         let message = format!(
-            "release {} wants the chart {name} {}, but {} is {} {}",
-            spec.release,
-            spec.version,
-            path.display(),
-            found.name,
-            found.version
+            "release {} wants the chart {name} {}, but {called} is {} {}",
+            spec.release, spec.version, found.name, found.version
         );
         return Err(Error::new(Exit::Usage, message));
     }
-    Ok(Chart::Local { path, content })
+    Ok(Chart::Local { path: path.to_owned(), content: content.digest })
 }
 
-/// Reads a chart's own description, and the digest of all its files.
-fn read(path: &Path) -> io::Result<(String, String)> {
-    if path.is_dir() {
-        let mut hash = Sha256::new();
-        for file in files(path)? {
-            let name = file.strip_prefix(path).unwrap_or(&file);
-            add(&mut hash, &[name.as_os_str().as_encoded_bytes(), &fs::read(&file)?]);
-        }
-        Ok((fs::read_to_string(path.join("Chart.yaml"))?, hex(&hash.finalize())))
-    } else {
-        Ok((packed_description(path)?, hex(&Sha256::digest(fs::read(path)?))))
-    }
-}
-
-/// All files below a folder, in an order that does not depend on the file system.
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut entries: Vec<_> =
-        fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?;
-    entries.sort();
-    let mut found = Vec::new();
-    for entry in entries {
-        if entry.is_dir() {
-            found.extend(files(&entry)?);
-        } else {
-            found.push(entry);
-        }
-    }
-    Ok(found)
-}
-
-/// The `NAME/Chart.yaml` of a packed chart; the charts that it contains have theirs further down.
-fn packed_description(archive: &Path) -> io::Result<String> {
-    for entry in tar::Archive::new(GzDecoder::new(File::open(archive)?)).entries()? {
-        let entry = entry?;
-        let path = entry.path()?;
-        if path.components().count() == 2 && path.ends_with("Chart.yaml") {
-            return io::read_to_string(entry);
-        }
-    }
-    Err(io::Error::new(io::ErrorKind::NotFound, "it has no Chart.yaml"))
+fn chart_name(spec: &ReleaseSpec) -> &str {
+    spec.chart.rsplit('/').next().unwrap_or_default()
 }
 
 /// Hashes parts with their lengths, so that no two lists of parts look the same.

@@ -7,6 +7,9 @@ use super::line::{Body, Detail, log_line};
 /// How many rows a sentence may have; the cluster's own go on for kilobytes.
 const MOST_ROWS: usize = 4;
 
+/// How many cells it may have at least, which on a narrow terminal are more rows.
+const LEAST_CELLS: usize = 320;
+
 /// The same of what matters less, and of anything beside the cause where rows are scarce.
 const FEW_ROWS: usize = 3;
 
@@ -69,7 +72,7 @@ fn sentences(detail: &Detail, width: usize, room: usize) -> Vec<String> {
         Body::Log(_) => return Vec::new(),
         Body::Event(_) if room < SCARCE => 1,
         Body::Event(_) => FEW_ROWS,
-        Body::Words(_) => MOST_ROWS,
+        Body::Words(_) => MOST_ROWS.max(LEAST_CELLS / width.max(1)),
     };
     let hang = detail.indent + 2;
     detail.lines().iter().flat_map(|line| shortened(line, width, hang, most)).collect()
@@ -136,13 +139,13 @@ mod tests {
     #[test]
     fn of_a_sentence_without_end_the_middle_is_left_out() {
         let text = format!("begin {}end", "word ".repeat(100));
-        let shown = details(&[Detail::words(0, text.clone())], 20, 40);
-        assert_eq!(shown.len(), MOST_ROWS);
-        assert!(
-            shown[0].starts_with("begin") && shown[1].ends_with('…') && shown[3].ends_with("end"),
-            "{shown:?}"
-        );
-        assert!(shown.iter().all(|row| measure_text_width(row) <= 20), "{shown:?}");
+        for (width, rows) in [(100, MOST_ROWS), (20, 16)] {
+            let shown = details(&[Detail::words(0, text.clone())], width, 40);
+            assert_eq!(shown.len(), rows);
+            let ends = shown[0].starts_with("begin") && shown[rows - 1].ends_with("end");
+            assert!(ends && shown[rows / 2 - 1].ends_with('…'), "{shown:?}");
+            assert!(shown.iter().all(|row| measure_text_width(row) <= width), "{shown:?}");
+        }
         assert_eq!(details(&[Detail { indent: 0, body: Body::Event(text) }], 20, 5).len(), 1);
     }
 

@@ -14,7 +14,7 @@ use crate::error::Error;
 /// When to colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Color {
-    /// On a terminal, unless `NO_COLOR` is set.
+    /// On a terminal, unless `NO_COLOR` is set, to whatever it may be.
     #[default]
     Auto,
     /// Always.
@@ -111,7 +111,9 @@ impl Printer {
 impl Color {
     fn paint(self, terminal: bool) -> Paint {
         Paint::new(match self {
-            Self::Auto => terminal && !is_dumb() && !is_set("NO_COLOR"),
+            Self::Auto => {
+                terminal && !is_dumb() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            }
             Self::Always => true,
             Self::Never => false,
         })
@@ -150,7 +152,7 @@ impl fmt::Debug for Stream {
     }
 }
 
-/// Tells whether the environment says yes, as `CI=true` and `NO_COLOR=1` do, and `CI=false` does not.
+/// Tells whether the environment says yes, as `CI=true` does, and `CI=false` does not.
 fn is_set(variable: &str) -> bool {
     env::var_os(variable).is_some_and(|value| !value.is_empty() && value != "false")
 }

@@ -1,7 +1,7 @@
 //! The files of a stack: those in the binary, or those of a folder, and never one outside of it.
 
 use std::borrow::Cow;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Exit};
@@ -42,6 +42,9 @@ embed![
 /// Larger than any manifest that a server would take.
 const MAX_SIZE: u64 = 4 << 20;
 
+/// What is wrong with a path that leads to nothing.
+const MISSING: &str = "is not in the stack's folder";
+
 /// Where a stack's files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files(Place);
@@ -80,37 +83,31 @@ impl Files {
     /// Reads a file as text.
     ///
     /// # Errors
-    /// Exit 2 when it is not there, leaves the folder, is too large or is no text.
+    /// Exit 2 when it is not there, leaves the folder, is no file, is too large or is no text.
     pub fn read(&self, path: &str) -> Result<Cow<'static, str>, Error> {
-        let failed = |error: io::Error| {
-            Error::new(Exit::Usage, format!("failed to read {path} of the stack: {error}"))
-        };
+        let failed =
+            |why: String| Error::new(Exit::Usage, format!("failed to read {path} of the stack: it {why}"));
         match &self.0 {
             Place::Binary => {
                 let found = EMBEDDED.iter().find(|(name, _)| *name == path);
-                found
-                    .map(|(_, text)| Cow::Borrowed(*text))
-                    .ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
+                found.map(|(_, text)| Cow::Borrowed(*text)).ok_or_else(|| failed(MISSING.to_owned()))
             }
             Place::Folder(folder) => {
-                let file = inside(folder, path).map_err(failed)?;
-                if file.metadata().map_err(failed)?.len() > MAX_SIZE {
-                    return Err(failed(io::Error::other(format!(
-                        "it is larger than {} MiB",
-                        MAX_SIZE >> 20
-                    ))));
-                }
-                Ok(Cow::Owned(std::fs::read_to_string(file).map_err(failed)?))
+                inside(folder, path).and_then(|file| text(&file)).map(Cow::Owned).map_err(failed)
             }
         }
     }
 
-    /// Tells whether there is such a file or folder.
-    #[must_use]
-    pub fn exists(&self, path: &str) -> bool {
+    /// Looks for a file or folder.
+    ///
+    /// # Errors
+    /// What is wrong with the path, as a fragment that follows `which`.
+    pub fn look_for(&self, path: &str) -> Result<(), String> {
         match &self.0 {
-            Place::Binary => EMBEDDED.iter().any(|(name, _)| *name == path) || !self.list(path).is_empty(),
-            Place::Folder(folder) => inside(folder, path).is_ok(),
+            Place::Binary if EMBEDDED.iter().any(|(name, _)| *name == path) => Ok(()),
+            Place::Binary if self.list(path).is_empty() => Err(MISSING.to_owned()),
+            Place::Binary => Ok(()),
+            Place::Folder(folder) => inside(folder, path).map(drop),
         }
     }
 
@@ -124,7 +121,7 @@ impl Files {
                 EMBEDDED.iter().map(|(name, _)| *name).filter(within).map(str::to_owned).collect()
             }
             Place::Folder(root) => inside(root, folder)
-                .and_then(std::fs::read_dir)
+                .and_then(|folder| std::fs::read_dir(folder).map_err(|error| unreadable(&error)))
                 .map(|entries| {
                     let names = entries.flatten().filter(|entry| entry.path().is_file());
                     names.map(|entry| format!("{folder}/{}", entry.file_name().to_string_lossy())).collect()
@@ -137,13 +134,35 @@ impl Files {
 }
 
 /// Resolves a path of the stack; one that leaves the folder, by `..` or a link, is refused.
-fn inside(folder: &Path, path: &str) -> io::Result<PathBuf> {
-    let refused = || io::Error::other("it is outside of the stack's folder");
+fn inside(folder: &Path, path: &str) -> Result<PathBuf, String> {
+    let leaves = || "leaves the stack's folder".to_owned();
     if !Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
-        return Err(refused());
+        return Err(leaves());
     }
-    let real = folder.join(path).canonicalize()?;
-    if real.starts_with(folder) { Ok(real) } else { Err(refused()) }
+    let real = folder.join(path).canonicalize().map_err(|error| match error.kind() {
+        ErrorKind::NotFound => MISSING.to_owned(),
+        _ => unreadable(&error),
+    })?;
+    if real.starts_with(folder) { Ok(real) } else { Err(leaves()) }
+}
+
+/// Reads a file that is one, since a pipe would be waited for, and that is not too large.
+fn text(file: &Path) -> Result<String, String> {
+    let found = file.metadata().map_err(|error| unreadable(&error))?;
+    if !found.is_file() {
+        return Err("is no file".to_owned());
+    }
+    if found.len() > MAX_SIZE {
+        return Err(format!("is larger than {} MiB", MAX_SIZE >> 20));
+    }
+    std::fs::read_to_string(file).map_err(|error| match error.kind() {
+        ErrorKind::InvalidData => "is no text in UTF-8".to_owned(),
+        _ => unreadable(&error),
+    })
+}
+
+fn unreadable(error: &io::Error) -> String {
+    format!("cannot be read: {error}")
 }
 
 #[cfg(test)]
@@ -160,7 +179,7 @@ mod tests {
         let files = Files::folder(&folder).expect("there");
         for path in ["../outside.yaml", "link.yaml", "/etc/hostname"] {
             let message = files.read(path).expect_err(path).to_string();
-            assert!(message.contains("outside of the stack's folder"), "{message}");
+            assert!(message.contains("leaves the stack's folder"), "{message}");
         }
     }
 

@@ -1,77 +1,16 @@
-//! What a user is told when the command cannot work: one clear error with a hint, within five seconds, nothing changed.
-
-use std::time::Duration;
+//! What a user is told when the cluster is not as it would have to be, or refuses an object. Bad input is in `tests/bad`.
 
 use devcluster::Identity;
 
-use crate::support::{Bench, Ran};
+use crate::support::Bench;
 use crate::{CLUSTER, Scene, assert_says, config_map};
-
-/// One error, one hint, in time.
-fn assert_refused(ran: &Ran, code: i32, words: &[&str]) {
-    assert_eq!(ran.code, code, "{}", ran.stderr);
-    assert!(ran.took < Duration::from_secs(5), "{:?}", ran.took);
-    assert_eq!(ran.stderr.matches("error: ").count(), 1, "{}", ran.stderr);
-    assert_eq!(ran.stderr.matches("hint: ").count(), 1, "{}", ran.stderr);
-    assert_says(ran, words);
-}
-
-fn as_user(identity: &Identity<'_>) -> Scene {
-    let mut scene = Scene::new("refused", &config_map("one", "a"));
-    scene.bench = Bench::new(&CLUSTER.kubeconfig_for(identity).expect("a kubeconfig"));
-    scene
-}
-
-#[test]
-fn an_unreachable_server() {
-    let scene = Scene::new("refused", &config_map("one", "a"));
-    let text = std::fs::read_to_string(CLUSTER.kubeconfig()).expect("a kubeconfig");
-    // Port 1 is nobody's.
-    let text = text.replace(&CLUSTER.server_url(), "https://127.0.0.1:1");
-    scene.write("kubeconfig", &text);
-    let path = scene.folder().join("kubeconfig");
-    let ran = scene.run("up", &["--kubeconfig", path.to_str().expect("a path")]);
-    assert_refused(&ran, 3, &["Connection refused", "cluster-info"]);
-}
-
-#[test]
-fn an_unknown_context() {
-    let scene = Scene::new("refused", &config_map("one", "a"));
-    let ran = scene.run("up", &["--context", "nowhere"]);
-    assert_refused(&ran, 3, &["no context `nowhere`", "there are: devcluster"]);
-}
-
-#[test]
-fn a_missing_kubeconfig() {
-    let scene = Scene::new("refused", &config_map("one", "a"));
-    let ran = scene.run("up", &["--kubeconfig", "/nowhere/config"]);
-    assert_refused(&ran, 3, &["/nowhere/config", "--kubeconfig"]);
-}
-
-#[test]
-fn an_expired_certificate() {
-    let scene = as_user(&Identity { expired: true, ..Identity::admin() });
-    let ran = scene.run("up", &[]);
-    assert_refused(&ran, 3, &["credentials", "expired"]);
-}
 
 #[test]
 fn a_user_without_rights() {
-    let scene = as_user(&Identity::user("nobody"));
-    let ran = scene.run("up", &["--context", "devcluster", "--yes"]);
-    assert_refused(&ran, 3, &["forbidden", "auth can-i"]);
-}
-
-#[test]
-fn a_broken_stack() {
-    let scene = Scene::new("refused", &config_map("one", "a"));
-    scene.write(
-        "stack.yaml",
-        "name: refused\nnamespace: refused\nsteps:\n  - {name: a, manifest: [main.yaml]}\n",
-    );
-    let ran = scene.run("up", &[]);
-    assert_eq!(ran.code, 2, "{}", ran.stderr);
-    assert_says(&ran, &["error: stack.yaml:4:", "unknown field", "manifests"]);
+    let mut scene = Scene::new("refused", &config_map("one", "a"));
+    scene.bench = Bench::new(&CLUSTER.kubeconfig_for(&Identity::user("nobody")).expect("a kubeconfig"));
+    let ran = scene.end(3, "up", &["--context", "devcluster", "--yes"]);
+    assert_says(&ran, &["forbidden", "auth can-i"]);
 }
 
 #[test]

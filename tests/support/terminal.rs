@@ -29,7 +29,7 @@ struct Shown {
 }
 
 impl Terminal {
-    /// Starts a command on a terminal with so many columns.
+    /// Starts a command on a terminal with so many columns, of a kind that can do all, unless the command says which it is.
     pub(crate) fn start(mut command: Command, columns: u16) -> Self {
         let master =
             openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
@@ -39,7 +39,10 @@ impl Terminal {
         let name = ptsname(&master, Vec::new()).expect("a name");
         let path = Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()));
         let open = || OpenOptions::new().read(true).write(true).open(path).expect("the other end");
-        command.env("TERM", "xterm-256color").stdin(open()).stdout(open()).stderr(open());
+        if !command.get_envs().any(|(name, _)| name == "TERM") {
+            command.env("TERM", "xterm-256color");
+        }
+        command.stdin(open()).stdout(open()).stderr(open());
         let child = command.spawn().expect("the command starts");
         // The command's own copies of the other end: while one is open, the terminal is.
         drop(command);
