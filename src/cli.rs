@@ -33,9 +33,6 @@ pub struct Common {
     /// Kubeconfig file [default: $KUBECONFIG, ~/.kube/config, or the pod's own account]
     #[arg(long, global = true, env = "BOOTSTRAP_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// How long the program that the kubeconfig names to log in with may take [default: 4s]
-    #[arg(long, global = true, env = "BOOTSTRAP_LOGIN_TIMEOUT", value_name = "TIME", value_parser = humantime::parse_duration)]
-    pub login_timeout: Option<Duration>,
     /// Folder with another stack [default: the one in this binary; see `bootstrap eject`]
     #[arg(long, global = true, env = "BOOTSTRAP_STACK", value_name = "DIR")]
     pub stack: Option<PathBuf>,

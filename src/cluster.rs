@@ -69,8 +69,6 @@ pub struct Target {
     pub kubeconfig: Option<PathBuf>,
     /// The context; the current one when `None`.
     pub context: Option<String>,
-    /// How long the program may take that the kubeconfig names to log in with; a few seconds when `None`.
-    pub login_timeout: Option<Duration>,
 }
 
 /// A connection to one cluster. Cheap to clone.
@@ -107,7 +105,7 @@ impl Cluster {
     /// gives no credentials.
     pub async fn connect(target: &Target) -> Result<Self, Error> {
         let (mut config, context) = kubeconfig::load(target).await?;
-        let login = login::log_in(&mut config, &context, target.login_timeout).await?;
+        let login = login::log_in(&mut config, &context).await?;
         let certificate_expiry = kubeconfig::certificate_expiry(&config.auth_info);
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         // Kube's own retries can hold one call for minutes; patience.rs has bounded ones.

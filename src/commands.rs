@@ -127,11 +127,7 @@ impl Wanted {
 }
 
 fn target(common: &Common) -> Target {
-    Target {
-        kubeconfig: common.kubeconfig.clone(),
-        context: common.context.clone(),
-        login_timeout: common.login_timeout,
-    }
+    Target { kubeconfig: common.kubeconfig.clone(), context: common.context.clone() }
 }
 
 fn stack(common: &Common) -> Result<Stack, Error> {

@@ -29,8 +29,8 @@ use tower::filter::AsyncPredicate;
 use crate::error::{Error, Exit};
 use crate::yaml;
 
-/// How long the program may take, unless the user gives it longer.
-const LIMIT: Duration = Duration::from_secs(4);
+/// How long the program may take; it may have to ask a server far away.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// How long it may take where it can ask a person.
 const LIMIT_OF_A_PERSON: Duration = Duration::from_mins(2);
@@ -51,7 +51,6 @@ pub(super) struct Login(Arc<Session>);
 
 struct Session {
     program: ExecConfig,
-    limit: Duration,
     token: Mutex<Token>,
 }
 
@@ -65,11 +64,7 @@ struct Token {
 ///
 /// # Errors
 /// Exit 3, with the program's own words.
-pub(super) async fn log_in(
-    config: &mut Config,
-    context: &str,
-    limit: Option<Duration>,
-) -> Result<Option<Login>, Error> {
+pub(super) async fn log_in(config: &mut Config, context: &str) -> Result<Option<Login>, Error> {
     let user = &mut config.auth_info;
     // Kube prefers each of these, too.
     let has_other = user.auth_provider.is_some()
@@ -77,15 +72,15 @@ pub(super) async fn log_in(
         || user.token.is_some()
         || user.token_file.is_some();
     let Some(program) = user.exec.take().filter(|_| !has_other) else { return Ok(None) };
-    let limit = limit.unwrap_or(LIMIT);
     let is_attended =
         program.interactive_mode != Some(ExecInteractiveMode::Never) && io::stdin().is_terminal();
+    let limit = if is_attended { LIMIT_OF_A_PERSON } else { LIMIT };
     let credentials =
         run(&program, limit, is_attended).await.map_err(|failure| failure.into_error(&program, context))?;
     credentials
         .put(user)
         .map_err(|failure| failure.into_error(&program, context))
-        .map(|token| token.map(|token| Login(Arc::new(Session { program, limit, token: Mutex::new(token) }))))
+        .map(|token| token.map(|token| Login(Arc::new(Session { program, token: Mutex::new(token) }))))
 }
 
 impl<B: Send + 'static> AsyncPredicate<Request<B>> for Login {
@@ -108,7 +103,7 @@ impl Session {
         let mut token = self.token.lock().await;
         if Timestamp::now() + AHEAD >= token.expires {
             // In the middle of a run there is nobody to be asked.
-            *token = run(&self.program, self.limit, false).await?.token()?.ok_or(Failure::Unusable)?;
+            *token = run(&self.program, LIMIT, false).await?.token()?.ok_or(Failure::Unusable)?;
         }
         Ok(token.header.clone())
     }
@@ -165,7 +160,7 @@ enum Failure {
     Unattended,
     #[error(transparent)]
     System(#[from] io::Error),
-    #[error("it did not end within {} s{}", limit.as_secs(), after(words))]
+    #[error("it did not end within {} s{}", limit.as_secs_f32(), after(words))]
     Late { limit: Duration, words: String },
     #[error("{status}{}", after(words))]
     Ended { status: ExitStatus, words: String },
@@ -184,7 +179,6 @@ impl Failure {
             Self::Missing => program.install_hint.clone().unwrap_or_else(|| {
                 "install it, or choose another context: kubectl config get-contexts".to_owned()
             }),
-            Self::Late { .. } => "if it only is slow, give it longer: --login-timeout 30s".to_owned(),
             _ => format!("kubectl --context {context} auth whoami"),
         };
         let name = program.command.as_deref().unwrap_or_default();
@@ -215,7 +209,6 @@ async fn run(program: &ExecConfig, limit: Duration, is_attended: bool) -> Result
             io::ErrorKind::NotFound => Failure::Missing,
             _ => Failure::System(error),
         })?;
-    let limit = if is_attended { limit.max(LIMIT_OF_A_PERSON) } else { limit };
     let Ok(ended) = timeout(limit, finish(&mut child)).await else {
         if !is_attended {
             kill(&child);
@@ -270,4 +263,32 @@ fn last_lines(mut words: File) -> io::Result<String> {
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<_> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
     Ok(lines[lines.len().saturating_sub(LINES)..].join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, Mode, OFlags, fcntl_setfl, mkfifoat};
+    use tokio::task::spawn_blocking;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_that_hangs_is_ended_with_all_that_it_has_started() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).expect("a pipe");
+        // The child that it waits for holds the pipe open, and nothing else does.
+        let reader =
+            rustix::fs::open(&pipe, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).expect("opened");
+        let script = format!("echo 'open the browser' >&2; exec 3<>{}; sleep 600 & wait", pipe.display());
+        let program = json!({"command": "sh", "args": ["-c", script]});
+        let program = serde_json::from_value(program).expect("a program");
+        let failure = run(&program, Duration::from_secs(1), false).await.err().expect("it hangs");
+        assert_eq!(failure.to_string(), "it did not end within 1 s: open the browser");
+        fcntl_setfl(&reader, OFlags::empty()).expect("made to wait");
+        // It comes to its end when nobody can write to it any more.
+        let end = spawn_blocking(|| File::from(reader).read(&mut [0]));
+        let end = timeout(Duration::from_secs(10), end).await.expect("the child is gone").expect("no panic");
+        assert_eq!(end.expect("an end"), 0);
+    }
 }
