@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::error::{Error, Exit};
 use crate::helm::Release;
 use crate::manifest::{self, Manifest};
-use crate::object::{self, ObjectRef};
+use crate::object::{self, Object, ObjectRef};
 use crate::stack::{ReleaseSpec, SecretSpec, Stack, Step};
 
 /// Which steps of a stack are wanted.
@@ -122,6 +122,18 @@ impl Plan {
         let written = written.map(|manifest| manifest.name.name.clone());
         let of_releases = self.releases().map(|release| release.namespace.clone());
         written.chain(of_releases).chain([self.namespace.clone()]).collect()
+    }
+
+    /// Tells whether an object of the cluster is one of this plan or of one of its releases.
+    #[must_use]
+    pub fn brings(&self, object: &Object) -> bool {
+        let annotations = object.metadata.annotations.as_ref();
+        let release = annotations.and_then(|all| all.get("meta.helm.sh/release-name"));
+        let namespace = annotations.and_then(|all| all.get("meta.helm.sh/release-namespace"));
+        self.manifests().any(|manifest| ObjectRef::of(object).as_ref() == Some(&manifest.name))
+            || self.releases().any(|planned| {
+                Some(&planned.spec.release) == release && Some(&planned.namespace) == namespace
+            })
     }
 
     /// The hosts under which the plan's Ingresses answer.

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{check_version, gate};
+use super::{gate, supported};
 use crate::cluster::server::{Server, Watching};
 use crate::error::{Error, Exit};
 use crate::event::{Event, Events, Kind};
@@ -128,9 +128,9 @@ fn having(api_version: &str, kind: &str, mut metadata: Value, condition: &str, s
 
 #[test]
 fn an_old_server_is_refused() {
-    assert!(check_version("v1.37.2").is_ok());
-    assert!(check_version("v1.32.0+k3s1").is_ok());
-    let error = check_version("v1.31.4+k3s1").expect_err("too old");
+    assert!(supported("v1.37.2").is_ok());
+    assert!(supported("v1.32.0+k3s1").is_ok());
+    let error = supported("v1.31.4+k3s1").expect_err("too old");
     assert_eq!(error.to_string(), "the server is Kubernetes v1.31.4+k3s1; 1.32 is the oldest that works");
 }
 
@@ -250,6 +250,25 @@ async fn what_must_not_be_listed_is_taken_on_trust_and_asked_for_once_more_at_mo
     };
     assert_eq!(error.to_string(), "waited 60 s for cluster DNS to have a ready pod");
     assert_eq!(asked_for_nodes, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dns_that_must_not_be_looked_at_is_taken_on_trust() {
+    let mut scene = Scene::start(Duration::from_mins(10));
+    let mut service = dns("True");
+    service["kind"] = "Service".into();
+    for _ in 0..4 {
+        let asked = scene.server.next().await;
+        match kind_at(asked.path()) {
+            "Node" => asked.with(&[node("True")]),
+            "Service" => asked.with(std::slice::from_ref(&service)),
+            "Pod" => asked.refuse(StatusCode::FORBIDDEN, "Forbidden", "pods is forbidden"),
+            _ => asked.with(&[]),
+        }
+    }
+    let (result, took) = scene.end().await;
+    result.expect("the gate is open");
+    assert_eq!(took, 0);
 }
 
 #[tokio::test(start_paused = true)]

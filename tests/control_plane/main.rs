@@ -10,6 +10,7 @@ use devcluster::{ControlPlane, Options};
 
 use crate::support::{Bench, Ran};
 
+mod check;
 mod consent;
 mod gate;
 mod outage;

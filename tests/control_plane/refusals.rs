@@ -59,7 +59,7 @@ fn an_expired_certificate() {
 fn a_user_without_rights() {
     let scene = as_user(&Identity::user("nobody"));
     let ran = scene.run("up", &["--context", "devcluster", "--yes"]);
-    assert_refused(&ran, 3, &["forbidden", "auth can-i"]);
+    assert_refused(&ran, 3, &["forbidden", "bootstrap check --context devcluster"]);
 }
 
 #[test]
