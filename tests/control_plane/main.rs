@@ -19,6 +19,7 @@ mod plan;
 mod refusals;
 mod replace;
 mod reports;
+mod rights;
 mod runs;
 #[path = "../support/mod.rs"]
 mod support;
