@@ -88,7 +88,7 @@ pub enum Command {
     Status,
     /// Prove that the stack works: metrics, logs and dashboards are there; changes nothing
     Verify(Verify),
-    /// Look whether `up` could begin: cluster, version, helm, storage class
+    /// Look whether `up` could do its work: cluster, nodes, storage, helm and charts, rights; changes nothing
     Check(Check),
     /// Print the final manifests as YAML; speaks to no cluster
     Render(Render),
@@ -190,9 +190,15 @@ pub struct Verify {
 /// Options of `check`.
 #[derive(Debug, Args)]
 pub struct Check {
+    /// Which steps.
+    #[command(flatten)]
+    pub steps: Steps,
     /// Storage class that `up` would be given
     #[arg(long, env = "BOOTSTRAP_STORAGE_CLASS", default_value = "auto", value_name = "CLASS")]
     pub storage_class: String,
+    /// Folder with charts that `up` would be given
+    #[arg(long, env = "BOOTSTRAP_CHARTS", value_name = "DIR")]
+    pub charts: Option<PathBuf>,
 }
 
 /// Options of `render`.

@@ -31,12 +31,15 @@ use crate::cluster::patience::Patience;
 use crate::error::{Error, Exit};
 use crate::object::{self, Kind, Object, ObjectRef};
 
+pub use crate::cluster::clock::Reading;
 pub use crate::cluster::forward::{Answer, Port};
-pub use crate::cluster::identity::Identity;
+pub use crate::cluster::identity::{Consent, Identity};
 pub use crate::cluster::patience::Contact;
 pub(crate) use crate::cluster::request::address;
 pub use crate::cluster::request::{RequestError, Verb};
+pub use crate::cluster::review::Act;
 
+mod clock;
 mod forward;
 mod identity;
 mod kubeconfig;
@@ -233,6 +236,17 @@ impl Cluster {
         self.ask(Verb::Create, &name, || api.create(&params, object)).await
     }
 
+    /// Asks whether an object could be created, without doing it.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn dry_create(&self, object: &Object) -> Result<(), RequestError> {
+        let name = named(object)?;
+        let api = self.api_of(&name).await?;
+        let params = PostParams { dry_run: true, field_manager: Some(FIELD_MANAGER.to_owned()) };
+        self.ask(Verb::Create, &name, || api.create(&params, object)).await.map(drop)
+    }
+
     /// Applies an object server-side; with `force` its fields are taken from other managers.
     ///
     /// # Errors
@@ -367,6 +381,15 @@ impl Cluster {
     /// When the kind is not served.
     pub async fn is_namespaced(&self, kind: &GroupVersionKind) -> Result<bool, RequestError> {
         Ok(self.resource(kind, &Subject { kind, namespace: None }).await?.1)
+    }
+
+    /// The name of a kind's resource, as in a URL, and whether its objects live in namespaces.
+    ///
+    /// # Errors
+    /// When the kind is not served.
+    pub async fn resource_of(&self, kind: &GroupVersionKind) -> Result<(String, bool), RequestError> {
+        let (resource, namespaced) = self.resource(kind, &Subject { kind, namespace: None }).await?;
+        Ok((resource.plural, namespaced))
     }
 
     /// The kinds of objects in namespaces that can be listed. An aggregated API that does not answer is left out.

@@ -7,7 +7,7 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 
 use crate::apply::Leave;
-use crate::cli::{self, Cli, Command, Common, Wanted};
+use crate::cli::{self, Cli, Command, Common, Steps, Wanted};
 use crate::cluster::{Identity, Target};
 use crate::engine;
 use crate::error::{Error, Exit};
@@ -109,11 +109,13 @@ fn color(common: &Common) -> Color {
     }
 }
 
-impl Wanted {
+impl Steps {
     fn selection(&self) -> Selection {
-        Selection { only: self.steps.only.clone(), skip: self.steps.skip.clone() }
+        Selection { only: self.only.clone(), skip: self.skip.clone() }
     }
+}
 
+impl Wanted {
     /// How the engine is to go about it on a cluster.
     fn engine_options(&self, identity: &Identity) -> engine::Options {
         engine::Options {

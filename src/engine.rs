@@ -20,7 +20,7 @@ use crate::error::{Error, Exit};
 use crate::event::{Chain, Events, Kind, milliseconds};
 use crate::helm::{self, Until};
 use crate::lease::{self, Wish};
-use crate::object::{Object, ObjectRef};
+use crate::object::Object;
 use crate::plan::{Plan, PlannedStep};
 use crate::preflight;
 use crate::wait::Waiter;
@@ -132,7 +132,8 @@ async fn prepare(
     cancel: &CancellationToken,
 ) -> Result<Prepared, Error> {
     let until = Until { deadline, cancelled: cancel.clone() };
-    let is_ours = |service: &Object| brought_by(&plan, service);
+    // An aggregated API that this plan or one of its releases brings is not waited for: this run may have to mend it.
+    let is_ours = |service: &Object| plan.brings(service);
     let (survey, ()) = tokio::try_join!(
         async {
             for planned in plan.releases() {
@@ -148,17 +149,6 @@ async fn prepare(
         apply::await_namespaces(&waiter, events, leaving.clone(), deadline, cancel).await?;
     }
     Prepared::decide(cluster, plan, survey.without(&leaving), options).await
-}
-
-/// An aggregated API that this plan or one of its releases brings is not waited for: this run may have to mend it.
-fn brought_by(plan: &Plan, service: &Object) -> bool {
-    let annotations = service.metadata.annotations.as_ref();
-    let release = annotations.and_then(|all| all.get("meta.helm.sh/release-name"));
-    let namespace = annotations.and_then(|all| all.get("meta.helm.sh/release-namespace"));
-    plan.manifests().any(|manifest| ObjectRef::of(service).as_ref() == Some(&manifest.name))
-        || plan
-            .releases()
-            .any(|planned| Some(&planned.spec.release) == release && Some(&planned.namespace) == namespace)
 }
 
 async fn carry_out(

@@ -1,6 +1,8 @@
 //! What a command that only looks has found: one finding a check. `check` and `verify` share the form; how it is shown is
 //! decided in `report/findings.rs`.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::error::{self, Error};
@@ -11,7 +13,7 @@ pub struct Finding {
     /// What the check is about, such as `prometheus`; the checks of a category stand together.
     pub category: &'static str,
     /// The check's name within its category.
-    pub id: &'static str,
+    pub id: Cow<'static, str>,
     /// What became of it.
     pub outcome: Outcome,
     /// What was found, or why not, in a fragment that names the object.
@@ -35,22 +37,26 @@ pub enum Outcome {
 impl Finding {
     /// That all is well.
     #[must_use]
-    pub fn passed(category: &'static str, id: &'static str, message: impl Into<String>) -> Self {
-        Self { category, id, outcome: Outcome::Passed, message: message.into(), hint: None }
+    pub fn passed(
+        category: &'static str,
+        id: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { category, id: id.into(), outcome: Outcome::Passed, message: message.into(), hint: None }
     }
 
     /// That something is wrong, in the error's words.
     #[must_use]
-    pub fn failed(category: &'static str, id: &'static str, error: &Error) -> Self {
+    pub fn failed(category: &'static str, id: impl Into<Cow<'static, str>>, error: &Error) -> Self {
         let message = [error.to_string()].into_iter().chain(error.causes()).collect::<Vec<_>>().join(": ");
         let hint = error.hint_text().map(str::to_owned);
-        Self { category, id, outcome: Outcome::Failed, message, hint }
+        Self { category, id: id.into(), outcome: Outcome::Failed, message, hint }
     }
 
     /// That it could not be told, and why.
     #[must_use]
-    pub fn skipped(category: &'static str, id: &'static str, why: impl Into<String>) -> Self {
-        Self { category, id, outcome: Outcome::Skipped, message: why.into(), hint: None }
+    pub fn skipped(category: &'static str, id: impl Into<Cow<'static, str>>, why: impl Into<String>) -> Self {
+        Self { category, id: id.into(), outcome: Outcome::Skipped, message: why.into(), hint: None }
     }
 
     /// Itself, with the context named in the commands of its hint, so that they can be pasted.

@@ -20,6 +20,7 @@ use crate::cluster::Target;
 use crate::error::{Error, Exit};
 use crate::helm::process::{Ended, OnStop};
 use crate::helm::version::Version;
+use crate::object::Object;
 use crate::stack::ReleaseSpec;
 
 pub use crate::helm::chart::Chart;
@@ -205,6 +206,40 @@ impl Helm {
         arguments.extend(upgrade.chart.flags());
         arguments.extend(["--".into(), OsString::from(&release.name), upgrade.chart.argument()]);
         self.call("upgrade", "upgrade", release, arguments, until, OnStop::Interrupt).await
+    }
+
+    /// Renders what a release consists of, hooks and definitions of kinds included, as for this version of Kubernetes. Gets the
+    /// chart where that is not local; speaks to no cluster. The objects have the namespaces that their templates write.
+    ///
+    /// # Errors
+    /// Exit 3 for an unusable helm, 6 out of time, 130 when cancelled, else 5; with helm's own words.
+    pub async fn template(
+        &self,
+        release: &Release,
+        chart: &Chart,
+        values: &[(String, String)],
+        kubernetes: Option<&str>,
+        until: &Until,
+    ) -> Result<Vec<Object>, Error> {
+        self.version().await?;
+        let values = values_files(values)?;
+        let mut command = self.command();
+        command.args(["template", "--namespace", &release.namespace, "--include-crds", "--skip-tests"]);
+        if let Some(version) = kubernetes {
+            command.args(["--kube-version", version]);
+        }
+        for file in &values {
+            command.arg("--values").arg(file.path());
+        }
+        command.args(chart.flags()).arg("--").arg(&release.name).arg(chart.argument());
+        let failed = format!("failed to render the chart of {release}");
+        match process::run(&mut command, Stdio::null(), until, OnStop::Interrupt).await {
+            Ok(ended) if ended.success => {
+                record::objects(&ended.output).map_err(|why| Error::new(Exit::Doomed, failed).because(why))
+            }
+            Ok(ended) => Err(ended.into_error(&failed, until)),
+            Err(error) => Err(self.unstartable(error)),
+        }
     }
 
     /// Goes back to an earlier revision: the way out for an upgrade that was killed.

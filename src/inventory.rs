@@ -209,6 +209,13 @@ impl Inventory {
     }
 }
 
+/// Tells whether a namespace is one that `up` made for a stack.
+#[must_use]
+pub fn made_by(namespace: &Object, stack: &str) -> bool {
+    let annotations = namespace.metadata.annotations.as_ref();
+    annotations.and_then(|all| all.get(MADE_BY)).is_some_and(|maker| maker == stack)
+}
+
 /// The set's id, as KEP-3659 makes it from its parent.
 fn id(parent: &ObjectRef) -> String {
     let namespace = parent.namespace.as_deref().unwrap_or_default();

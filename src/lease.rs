@@ -66,7 +66,7 @@ pub async fn acquire(
     events: &Events,
     cancel: &CancellationToken,
 ) -> Result<Held, Error> {
-    let name = ObjectRef::new(&object::LEASE, Some(NAMESPACE), &format!("bootstrap-{stack}"));
+    let name = name_of(stack);
     let holder = holder::identity(wish.command);
     loop {
         match cluster.create(&lease(&name, &holder, None)).await {
@@ -115,6 +115,32 @@ pub async fn acquire(
     let lost = CancellationToken::new();
     let renewing = tokio::spawn(renew(cluster.clone(), name.clone(), holder.clone(), lost.clone()));
     Ok(Held { cluster: cluster.clone(), name, holder, renewing, lost })
+}
+
+/// How the lease of a stack stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody has it.
+    Free,
+    /// Whoever had it is gone; the next run takes it over.
+    Abandoned(String),
+    /// A run has it.
+    Held(String),
+}
+
+/// Looks who holds the lease of a stack.
+///
+/// # Errors
+/// The server's refusal, or no answer in time.
+pub async fn look(cluster: &Cluster, stack: &str) -> Result<Standing, RequestError> {
+    let Some(found) = cluster.get(&name_of(stack)).await? else { return Ok(Standing::Free) };
+    let who = Holder::of(&found);
+    let is_gone = who.is_dead() || who.is_silent(Timestamp::now());
+    Ok(if is_gone { Standing::Abandoned(who.to_string()) } else { Standing::Held(who.to_string()) })
+}
+
+fn name_of(stack: &str) -> ObjectRef {
+    ObjectRef::new(&object::LEASE, Some(NAMESPACE), &format!("bootstrap-{stack}"))
 }
 
 impl Held {

@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod changeset;
+pub mod check;
 pub mod cli;
 pub mod cluster;
 pub mod commands;
@@ -25,6 +26,7 @@ pub mod object;
 pub mod plan;
 pub mod preflight;
 pub mod report;
+pub mod rights;
 pub mod secret;
 pub mod stack;
 pub mod status;

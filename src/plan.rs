@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Exit};
 use crate::helm::Release;
 use crate::manifest::{self, Manifest};
-use crate::object::{self, ObjectRef};
+use crate::object::{self, Object, ObjectRef};
 use crate::stack::{ReleaseSpec, SecretSpec, Stack, Step};
 use crate::yaml::{self, YamlError};
 
@@ -127,6 +127,18 @@ impl Plan {
         written.chain(of_releases).chain([self.namespace.clone()]).collect()
     }
 
+    /// Tells whether an object of the cluster is one of this plan or of one of its releases.
+    #[must_use]
+    pub fn brings(&self, object: &Object) -> bool {
+        let annotations = object.metadata.annotations.as_ref();
+        let release = annotations.and_then(|all| all.get("meta.helm.sh/release-name"));
+        let namespace = annotations.and_then(|all| all.get("meta.helm.sh/release-namespace"));
+        self.manifests().any(|manifest| ObjectRef::of(object).as_ref() == Some(&manifest.name))
+            || self.releases().any(|planned| {
+                Some(&planned.spec.release) == release && Some(&planned.namespace) == namespace
+            })
+    }
+
     /// The hosts under which the plan's Ingresses answer.
     pub fn hosts(&self) -> impl Iterator<Item = &str> {
         let ingresses = self.manifests().filter(|manifest| manifest.name.is(&object::INGRESS));
@@ -157,7 +169,7 @@ impl PlannedRelease {
 
 impl PlannedStep {
     fn read(stack: &Stack, step: &Step) -> Result<Self, Error> {
-        let mut waves: [Vec<Manifest>; 4] = Default::default();
+        let mut waves: [Vec<Manifest>; 5] = Default::default();
         for manifest in manifest::of_step(stack, step)? {
             waves[wave(&manifest.name)].push(manifest);
         }
@@ -191,11 +203,14 @@ fn values(stack: &Stack, path: &str) -> Result<String, Error> {
     }
 }
 
-/// CRDs and namespaces, then what pods read, then workloads, then what points at them.
+/// CRDs and namespaces, then what pods read, then who may do what, then workloads, then what points at them.
 fn wave(name: &ObjectRef) -> usize {
     let is = |kinds: &[&object::Kind]| kinds.iter().any(|kind| name.is(kind));
     if is(&[&object::NAMESPACE, &object::CUSTOM_RESOURCE_DEFINITION]) {
         0
+    } else if is(&[&object::ROLE_BINDING, &object::CLUSTER_ROLE_BINDING]) {
+        // Of one who has no more rights than the role grants, the server takes a binding only once the role is there.
+        2
     } else if is(&[
         &object::DEPLOYMENT,
         &object::STATEFUL_SET,
@@ -205,12 +220,12 @@ fn wave(name: &ObjectRef) -> usize {
         &object::CRON_JOB,
         &object::POD,
     ]) {
-        2
+        3
     } else if is(&[&object::INGRESS, &object::API_SERVICE, &object::AUTOSCALER])
         || name.group == object::VALIDATING_WEBHOOK.group
         || object::Kind::find(&name.gvk()).is_none()
     {
-        3
+        4
     } else {
         1
     }
@@ -377,6 +392,20 @@ mod tests {
         let steps: [(&str, &[&str]); 3] = [("a", &["c"]), ("b", &["a"]), ("c", &["b"])];
         let error = plan_of(&steps, &Selection::default()).expect_err("a cycle");
         assert_eq!(error.to_string(), "stack.yaml:4: the steps need each other: a → c → b → a");
+    }
+
+    #[test]
+    fn a_binding_stands_after_its_role_and_before_the_pods_that_use_it() {
+        let plan = Plan::new(&Stack::embedded().expect("valid"), &Selection::default()).expect("a plan");
+        let alloy = plan.steps.iter().find(|step| step.name == "alloy").expect("in the stack");
+        let waves: Vec<Vec<_>> = alloy
+            .waves
+            .iter()
+            .map(|wave| wave.iter().map(|manifest| manifest.name.kind.as_str()).collect())
+            .collect();
+        let of = |kind| waves.iter().position(|wave| wave.contains(&kind)).expect("in the step");
+        assert!(of("ClusterRole") < of("ClusterRoleBinding"), "{waves:?}");
+        assert!(of("ClusterRoleBinding") < of("DaemonSet"), "{waves:?}");
     }
 
     #[test]

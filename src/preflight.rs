@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use futures::future::ready;
 use futures::stream::select_all;
-use futures::{StreamExt as _, TryFutureExt as _};
 use kube::runtime::watcher::Event;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
@@ -38,7 +38,7 @@ const SYSTEM: &str = "kube-system";
 /// Exit 3, with a hint, when the server is not reached, refuses, or is too old.
 pub async fn reach(cluster: &Cluster) -> Result<Identity, Error> {
     let version = cluster.version().await.map_err(|error| refused(cluster, error))?;
-    check_version(&version, cluster.context())?;
+    supported(&version, cluster.context())?;
     cluster.identify(version).await.map_err(|error| error.into_preflight(cluster.context()))
 }
 
@@ -56,7 +56,11 @@ fn refused(cluster: &Cluster, error: RequestError) -> Error {
     }
 }
 
-fn check_version(version: &str, context: &str) -> Result<(), Error> {
+/// Finds out that a server's version is one that can be worked with.
+///
+/// # Errors
+/// Exit 3, with a hint, when it is too old, or no version at all.
+pub fn supported(version: &str, context: &str) -> Result<(), Error> {
     let mut numbers = version.trim_start_matches('v').split('.').map_while(|part| part.parse::<u64>().ok());
     let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else {
         let message = format!("what answers is no Kubernetes: it says that its version is `{version}`");
@@ -133,13 +137,38 @@ pub async fn gate(
     }
 }
 
-/// What the cluster lacks now, each with what to run to see why.
+/// Looks at what a run would begin on; `is_ours` names the aggregated APIs that it may have to mend.
 ///
 /// # Errors
 /// The server's refusal, or no answer in time.
-pub async fn lacks(cluster: &Cluster) -> Result<Vec<(String, &'static str)>, RequestError> {
-    let lacks = Seen::read(cluster).await?.missing(&|_| false);
-    Ok(lacks.into_iter().map(|lack| (lack.what, lack.hint)).collect())
+pub async fn look(cluster: &Cluster, is_ours: impl Fn(&Object) -> bool) -> Result<Grounds, RequestError> {
+    let seen = Seen::read(cluster).await?;
+    let lacks = seen.missing(&is_ours);
+    let nodes = seen.objects.into_iter().filter(|(name, _)| name.is(&object::NODE));
+    Ok(Grounds { nodes: nodes.map(|(_, node)| node).collect(), lacks, unseen: seen.unseen })
+}
+
+/// What a run would begin on.
+#[derive(Debug)]
+pub struct Grounds {
+    /// The cluster's nodes.
+    pub nodes: Vec<Object>,
+    lacks: Vec<Lack>,
+    unseen: Vec<(Matter, String)>,
+}
+
+impl Grounds {
+    /// What is lacking of one matter, each with what to run to see why.
+    pub fn lacks(&self, matter: Matter) -> impl Iterator<Item = (&str, &'static str)> {
+        let lacks = self.lacks.iter().filter(move |lack| lack.matter == matter);
+        lacks.map(|lack| (lack.what.as_str(), lack.hint))
+    }
+
+    /// The right without which nothing is known of a matter, such as `list nodes`.
+    #[must_use]
+    pub fn unseen(&self, matter: Matter) -> Option<&str> {
+        self.unseen.iter().find(|(unseen, _)| *unseen == matter).map(|(_, right)| right.as_str())
+    }
 }
 
 /// Time is out: what the run cannot do without is an error, the rest a warning.
@@ -162,8 +191,21 @@ fn all(missing: &[Lack]) -> String {
     missing.iter().map(|lack| lack.what.as_str()).collect::<Vec<_>>().join(", ")
 }
 
+/// What a cluster has to have before a run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matter {
+    /// A node that is Ready.
+    Nodes,
+    /// A ready pod of cluster DNS.
+    Dns,
+    /// Aggregated APIs that answer.
+    Apis,
+}
+
 /// Something that the cluster does not have yet.
+#[derive(Debug)]
 struct Lack {
+    matter: Matter,
     /// A fragment that follows `waiting for`.
     what: String,
     /// What to run to see why.
@@ -174,28 +216,35 @@ struct Lack {
 /// Nodes, DNS pods and aggregated APIs, as last seen.
 struct Seen {
     objects: HashMap<ObjectRef, Object>,
-    /// Without the right to list nodes, that there is one is taken on trust.
-    sees_nodes: bool,
+    /// What may not be looked at, and the right that is lacking. That it is well is taken on trust.
+    unseen: Vec<(Matter, String)>,
 }
 
 impl Seen {
     async fn read(cluster: &Cluster) -> Result<Self, RequestError> {
-        let forbidden = |error: RequestError| match error.code() {
-            Some(403) => Ok(None),
-            _ => Err(error),
+        let list = |matter: Option<Matter>, kind: object::Kind, namespace, labels| async move {
+            match cluster.list_cached(&kind.gvk(), namespace, labels).await {
+                Ok(objects) => Ok((objects, None)),
+                Err(error) => match error.forbidden() {
+                    Some(right) => Ok((Vec::new(), matter.map(|matter| (matter, right)))),
+                    None => Err(error),
+                },
+            }
         };
-        let list = |kind: object::Kind, namespace, labels| async move {
-            cluster.list_cached(&kind.gvk(), namespace, labels).map_ok(Some).await.or_else(forbidden)
-        };
-        let (nodes, pods, services, apis) = tokio::try_join!(
-            list(object::NODE, None, None),
-            list(object::POD, Some(SYSTEM), Some(DNS)),
-            list(object::SERVICE, Some(SYSTEM), Some(DNS)),
-            list(object::API_SERVICE, None, None),
-        )?;
-        let mut seen = Self { objects: HashMap::new(), sees_nodes: nodes.is_some() };
-        for object in [nodes, pods, services, apis].into_iter().flatten().flatten() {
-            seen.set(object);
+        let found: [_; 4] = tokio::try_join!(
+            list(Some(Matter::Nodes), object::NODE, None, None),
+            list(Some(Matter::Dns), object::POD, Some(SYSTEM), Some(DNS)),
+            // Its Service only tells that there has to be a pod.
+            list(None, object::SERVICE, Some(SYSTEM), Some(DNS)),
+            list(Some(Matter::Apis), object::API_SERVICE, None, None),
+        )?
+        .into();
+        let mut seen = Self { objects: HashMap::new(), unseen: Vec::new() };
+        for (objects, unseen) in found {
+            seen.unseen.extend(unseen);
+            for object in objects {
+                seen.set(object);
+            }
         }
         Ok(seen)
     }
@@ -217,8 +266,10 @@ impl Seen {
         let of = |kind: &'static object::Kind| {
             self.objects.iter().filter(move |(name, _)| name.is(kind)).map(|(_, object)| object)
         };
-        if self.sees_nodes && !of(&object::NODE).any(|node| condition(node, "Ready") == Some("True")) {
+        let sees = |matter| !self.unseen.iter().any(|(unseen, _)| *unseen == matter);
+        if sees(Matter::Nodes) && !of(&object::NODE).any(|node| condition(node, "Ready") == Some("True")) {
             missing.push(Lack {
+                matter: Matter::Nodes,
                 what: "a node to be Ready".to_owned(),
                 hint: "kubectl describe nodes",
                 is_fatal: true,
@@ -227,8 +278,12 @@ impl Seen {
         let dns = |kind| of(kind).filter(|object| is_dns(object));
         // A cluster without either has its DNS elsewhere.
         let has_dns = dns(&object::SERVICE).next().is_some() || dns(&object::POD).next().is_some();
-        if has_dns && !dns(&object::POD).any(|pod| condition(pod, "Ready") == Some("True")) {
+        if sees(Matter::Dns)
+            && has_dns
+            && !dns(&object::POD).any(|pod| condition(pod, "Ready") == Some("True"))
+        {
             missing.push(Lack {
+                matter: Matter::Dns,
                 what: "cluster DNS to have a ready pod".to_owned(),
                 hint: "kubectl -n kube-system describe pods -l k8s-app=kube-dns",
                 is_fatal: true,
@@ -240,6 +295,7 @@ impl Seen {
             if condition(service, "Available") != Some("True") && !is_ours(service) {
                 let name = service.metadata.name.as_deref().unwrap_or_default();
                 missing.push(Lack {
+                    matter: Matter::Apis,
                     what: format!("apiservice {name} to be available"),
                     hint: "kubectl get apiservices",
                     is_fatal: false,

@@ -75,16 +75,26 @@ pub async fn run(
     Ok(run::run(&checks, deadline, tell).await)
 }
 
+/// The images whose workloads are verified.
+const WORKLOADS: [&str; 4] = ["prometheus", "loki", "alloy", "grafana"];
+
+/// The charts whose releases are.
+const CHARTS: [&str; 2] = ["kube-state-metrics", "prometheus-adapter"];
+
+/// The namespaces of all that can be verified of a plan.
+#[must_use]
+pub fn namespaces(plan: &Plan) -> BTreeSet<String> {
+    let workloads = WORKLOADS.iter().filter_map(|image| components::workload(plan, image));
+    let releases = CHARTS.iter().filter_map(|chart| components::release(plan, chart));
+    let of_releases = releases.map(|release| release.namespace.clone());
+    workloads.map(|workload| namespace_of(&workload)).chain(of_releases).collect()
+}
+
 /// The checks of everything that the plan brings, each after all that it needs, and the pods that they look at.
 fn checks(cluster: &Cluster, plan: &Plan) -> (Vec<Check>, Rc<Pods>) {
-    let workload = |image| components::workload(plan, image);
-    let release = |chart| components::release(plan, chart);
-    let (prometheus, loki, alloy, grafana) =
-        (workload("prometheus"), workload("loki"), workload("alloy"), workload("grafana"));
-    let (metrics, adapter) = (release("kube-state-metrics"), release("prometheus-adapter"));
-    let workloads = [&prometheus, &loki, &alloy, &grafana].into_iter().flatten().map(namespace_of);
-    let releases = [metrics, adapter].into_iter().flatten().map(|release| release.namespace.clone());
-    let pods = Rc::new(Pods::watch(cluster, workloads.chain(releases).collect()));
+    let [prometheus, loki, alloy, grafana] = WORKLOADS.map(|image| components::workload(plan, image));
+    let [metrics, adapter] = CHARTS.map(|chart| components::release(plan, chart));
+    let pods = Rc::new(Pods::watch(cluster, namespaces(plan)));
     let maker = Maker { cluster, pods: Rc::clone(&pods) };
 
     let prometheus = prometheus

@@ -121,6 +121,32 @@ async fn everything_is_said_by_flags_and_values_go_by_file() {
 }
 
 #[tokio::test]
+async fn a_chart_is_rendered_whole_and_for_the_server_s_version() {
+    let object =
+        "echo '---'; echo '# Source: x'; echo \"{apiVersion: v1, kind: ConfigMap, metadata: {name: c$i}}\"";
+    let fake = Fake::new("v4.3.1", &format!("for i in $(seq 500); do {object}; done"));
+    let chart = Chart::Remote {
+        chart: "adapter".to_owned(),
+        repo: Some("https://example.com".to_owned()),
+        version: "5.3.0".to_owned(),
+        digest: None,
+    };
+    let values = [("values.yaml".to_owned(), "a: b\n".to_owned())];
+    let rendered =
+        fake.helm.template(&release(), &chart, &values, Some("v1.37.2"), &a_minute()).await.expect("objects");
+    assert_eq!(rendered.len(), 500);
+    assert_eq!(rendered[0].metadata.name.as_deref(), Some("c1"));
+    let arguments = fake.read("arguments");
+    let values = arguments.lines().find(|line| line.contains("bootstrap-values-")).expect("a values file");
+    let expected = [
+        &["template", "--namespace", "monitoring", "--include-crds", "--skip-tests"][..],
+        &["--kube-version", "v1.37.2", "--values", values, "--version", "5.3.0"],
+        &["--repo", "https://example.com", "--", "ksm", "adapter"],
+    ];
+    assert!(arguments.lines().collect::<Vec<_>>().ends_with(&expected.concat()), "{arguments}");
+}
+
+#[tokio::test]
 async fn helm_3_is_not_told_what_it_does_not_know() {
     let fake = Fake::new("v3.22.0", "");
     fake.upgrade(&a_minute()).await.expect("the fake succeeds");

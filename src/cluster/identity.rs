@@ -18,7 +18,32 @@ pub struct Identity {
     pub nodes: Option<usize>,
 }
 
+/// What it takes before a cluster is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consent {
+    /// Nothing more: it is a local one, or leave was given.
+    Given,
+    /// To be named on purpose.
+    Name,
+    /// To be confirmed by a person, who has named it.
+    Confirmation,
+}
+
 impl Identity {
+    /// Tells what it takes before it is changed, by whether it was named and leave was given.
+    #[must_use]
+    pub fn consent(&self, is_named: bool, is_confirmed: bool) -> Consent {
+        if self.is_local() {
+            Consent::Given
+        } else if !is_named && !self.is_own() {
+            Consent::Name
+        } else if is_confirmed {
+            Consent::Given
+        } else {
+            Consent::Confirmation
+        }
+    }
+
     /// Tells whether it is a cluster on this machine, for development.
     #[must_use]
     pub fn is_local(&self) -> bool {

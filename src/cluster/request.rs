@@ -268,7 +268,8 @@ impl RequestError {
     }
 
     /// Why, in one line.
-    pub(super) fn cause(&self) -> String {
+    #[must_use]
+    pub fn cause(&self) -> String {
         self.cause.to_string()
     }
 
@@ -296,7 +297,7 @@ impl RequestError {
             Some(401) => format!(
                 "the cluster refused the credentials of context `{context}` (expired certificate or token?): kubectl --context {context} auth whoami"
             ),
-            Some(403) => format!("see what you may do: kubectl --context {context} auth can-i --list"),
+            Some(403) => format!("see which rights are lacking: bootstrap check --context {context}"),
             Some(300..=399) => address(context),
             Some(_) => format!("kubectl --context {context} get --raw /readyz?verbose"),
             None if matches!(self.root(), Cause::Client(kube::Error::SerdeError(_))) => address(context),

@@ -4,7 +4,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Common;
-use crate::cluster::Identity;
+use crate::cluster::{Consent, Identity};
 use crate::error::{Error, Exit};
 use crate::report::Printer;
 
@@ -34,21 +34,19 @@ pub(super) async fn obtain(
 ) -> Result<(), Error> {
     let Deed { command, stack, namespace, purges_data } = deed;
     let context = &identity.context;
-    if identity.is_local() {
-        return Ok(());
-    }
     let refused = |what: &str, hint: String| {
         Error::new(Exit::Refused, format!("{identity} is not a cluster on this machine, and {what}"))
             .hint(hint)
     };
-    if common.context.is_none() && !identity.is_own() {
-        return Err(refused(
-            "was not named",
-            format!("if it is the one, name it: bootstrap {command} --context {context}"),
-        ));
-    }
-    if common.yes {
-        return Ok(());
+    match identity.consent(common.context.is_some(), common.yes) {
+        Consent::Given => return Ok(()),
+        Consent::Name => {
+            return Err(refused(
+                "was not named",
+                format!("if it is the one, name it: bootstrap {command} --context {context}"),
+            ));
+        }
+        Consent::Confirmation => {}
     }
     if !printer.can_ask() {
         let hint = format!(

@@ -11,7 +11,7 @@ use crate::report::Printer;
 use crate::report::changeset::{self, Extent, Whereabouts};
 
 pub(super) async fn run(common: &Common, options: &Options, printer: &Printer) -> anyhow::Result<Exit> {
-    let plan = Plan::new(&stack(common)?, &options.wanted.selection())?;
+    let plan = Plan::new(&stack(common)?, &options.wanted.steps.selection())?;
     let (stack, namespace) = (plan.stack.clone(), plan.namespace.clone());
     let cluster = Cluster::connect(&target(common)).await?;
     let identity = preflight::reach(&cluster).await?;

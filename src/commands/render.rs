@@ -6,13 +6,12 @@ use crate::commands::stack;
 use crate::error::Exit;
 use crate::inventory::Inventory;
 use crate::object;
-use crate::plan::{Plan, Selection};
+use crate::plan::Plan;
 use crate::report::Printer;
 use crate::storage;
 
 pub(super) fn run(common: &Common, options: &Render, printer: &Printer) -> anyhow::Result<Exit> {
-    let selection = Selection { only: options.steps.only.clone(), skip: options.steps.skip.clone() };
-    let mut plan = Plan::new(&stack(common)?, &selection)?;
+    let mut plan = Plan::new(&stack(common)?, &options.steps.selection())?;
     let inventory = Inventory::new(&plan.stack, &plan.namespace);
     if options.storage_class != storage::AUTO {
         plan.set_storage_class(&options.storage_class);

@@ -27,7 +27,7 @@ async fn up(
     events: &Events,
     cancel: &CancellationToken,
 ) -> Result<Summary, Error> {
-    let plan = Plan::new(&stack(common)?, &options.wanted.selection())?;
+    let plan = Plan::new(&stack(common)?, &options.wanted.steps.selection())?;
     let cluster = Cluster::connect(&target(common)).await?;
     let identity = preflight::reach(&cluster).await?;
     let deed = Deed { command: "up", stack: &plan.stack, namespace: &plan.namespace, purges_data: false };

@@ -11,7 +11,7 @@ use crate::cluster::{Cluster, RequestError, namespace_ref};
 use crate::error::Error;
 use crate::event::{Change, Events, Kind};
 use crate::helm::{self, Record, Release};
-use crate::inventory::{Inventory, MADE_BY, PART_OF, ReleaseEntry};
+use crate::inventory::{Inventory, PART_OF, ReleaseEntry, made_by};
 use crate::object::{self, Object, ObjectRef};
 
 /// What there is to take away.
@@ -207,15 +207,6 @@ pub(super) async fn all_of(
         }
     });
     Ok(try_join_all(reads).await?.into_iter().flatten().collect())
-}
-
-fn made_by(namespace: &Object, stack: &str) -> bool {
-    namespace
-        .metadata
-        .annotations
-        .as_ref()
-        .and_then(|all| all.get(MADE_BY))
-        .is_some_and(|maker| maker == stack)
 }
 
 /// Tells whether an object runs pods.

@@ -18,8 +18,11 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How long a call that cannot be interrupted cleanly may go on after the user asked to stop.
 const LET_FINISH: Duration = Duration::from_secs(10);
 
-/// How much of what a program said is kept, from its end.
-const KEPT: u64 = 8 * 1024;
+/// How much of what a program printed is kept, from its end; the objects of the largest charts have a few megabytes.
+const PRINTED: u64 = 64 << 20;
+
+/// How much of what it said on stderr is.
+const SAID: u64 = 8 << 10;
 
 /// How many lines of it an error shows.
 const LINES: usize = 8;
@@ -130,7 +133,7 @@ pub(super) async fn run(
         .spawn()?;
     let mut running = Running(child);
     let (success, stopped) = running.finish(until, on_stop).await?;
-    Ok(Ended { success, stopped, output: tail(output)?, words: last_lines(&tail(words)?) })
+    Ok(Ended { success, stopped, output: tail(output, PRINTED)?, words: last_lines(&tail(words, SAID)?) })
 }
 
 /// A program that has not been seen to end.
@@ -173,9 +176,9 @@ impl Drop for Running {
     }
 }
 
-fn tail(mut file: File) -> io::Result<String> {
+fn tail(mut file: File, kept: u64) -> io::Result<String> {
     let length = file.seek(SeekFrom::End(0))?;
-    file.seek(SeekFrom::Start(length.saturating_sub(KEPT)))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(kept)))?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())

@@ -185,22 +185,17 @@ fn unpack(secret: &Object) -> Result<Stored, String> {
         .map_err(|error| format!("its JSON is broken at line {}, column {}", error.line(), error.column()))
 }
 
-fn objects(manifest: &str) -> Result<Vec<Object>, String> {
+/// Reads what helm has rendered.
+pub(super) fn objects(manifest: &str) -> Result<Vec<Object>, String> {
     let documents = yaml::documents::<Value>("its manifest", manifest).map_err(|error| error.to_string())?;
     let mut objects = Vec::new();
     for document in documents {
         let mut value = document.value;
+        let is_list = value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
         // A chart may wrap its objects in a List; helm applies what is in it.
-        match value["items"].take() {
-            Value::Array(items) if value["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) => {
-                objects.extend(items);
-            }
-            items => {
-                if !items.is_null() {
-                    value["items"] = items;
-                }
-                objects.push(value);
-            }
+        match value.get_mut("items").and_then(Value::as_array_mut).filter(|_| is_list) {
+            Some(items) => objects.append(items),
+            None => objects.push(value),
         }
     }
     let parsed = objects.into_iter().map(serde_json::from_value::<Object>);
@@ -232,4 +227,19 @@ fn corrupt(secret: &Object, why: String) -> Error {
         secret.metadata.name.as_deref().unwrap_or_default(),
     );
     Error::new(Exit::Doomed, format!("failed to read helm's record in {name}")).because(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_read_as_it_stands_and_a_list_as_its_items() {
+        let text = "kind: ConfigMap\napiVersion: v1\nmetadata: {name: a}\n---\nkind: List\napiVersion: v1\nitems:\n- {kind: \
+                    Secret, apiVersion: v1, metadata: {name: b}}\n";
+        let found = objects(text).expect("objects");
+        let names: Vec<_> = found.iter().filter_map(ObjectRef::of).map(|name| name.to_string()).collect();
+        assert_eq!(names, ["configmap/a", "secret/b"]);
+        assert_eq!(found[0].data, serde_json::json!({}), "nothing was added to it");
+    }
 }

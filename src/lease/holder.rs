@@ -3,28 +3,39 @@
 use std::fmt;
 use std::fs;
 
-use jiff::{SpanRound, Timestamp, Unit};
+use jiff::{SignedDuration, SpanRound, Timestamp, Unit};
 
 use crate::object::Object;
 
 /// The annotation of a lease that names the holder's process in a way that no other process ever has.
 pub(super) const PROCESS: &str = "bootstrap.internal/process";
 
+/// How long after its last renewal a lease is known to be abandoned without watching it.
+const SILENCE: SignedDuration = SignedDuration::from_mins(2);
+
 /// Who holds a lease, and since when.
 pub(super) struct Holder {
     pub(super) identity: String,
     since: Option<Timestamp>,
+    renewed: Option<Timestamp>,
     process: Option<String>,
 }
 
 impl Holder {
     pub(super) fn of(lease: &Object) -> Self {
         let spec = &lease.data["spec"];
+        let moment = |field: &str| spec[field].as_str().and_then(|text| text.parse().ok());
         Self {
             identity: spec["holderIdentity"].as_str().unwrap_or_default().to_owned(),
-            since: spec["acquireTime"].as_str().and_then(|text| text.parse().ok()),
+            since: moment("acquireTime"),
+            renewed: moment("renewTime"),
             process: lease.metadata.annotations.as_ref().and_then(|all| all.get(PROCESS)).cloned(),
         }
+    }
+
+    /// Tells whether the holder has not renewed the lease for so long that no difference between clocks explains it.
+    pub(super) fn is_silent(&self, now: Timestamp) -> bool {
+        self.renewed.is_some_and(|renewed| now.duration_since(renewed) > SILENCE)
     }
 
     /// Tells whether the holder was a process of this machine that is no more: then there is nobody to wait for.
@@ -86,7 +97,7 @@ mod tests {
     use super::*;
 
     fn held_by(process: String) -> Holder {
-        Holder { identity: String::new(), since: None, process: Some(process) }
+        Holder { identity: String::new(), since: None, renewed: None, process: Some(process) }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{check_version, gate};
+use super::{gate, supported};
 use crate::cluster::server::{Server, Watching};
 use crate::error::{Error, Exit};
 use crate::event::{Event, Events, Kind};
@@ -128,11 +128,11 @@ fn having(api_version: &str, kind: &str, mut metadata: Value, condition: &str, s
 
 #[test]
 fn a_server_that_is_old_or_no_kubernetes_is_refused() {
-    assert!(check_version("v1.37.2", "c").is_ok());
-    assert!(check_version("v1.32.0+k3s1", "c").is_ok());
-    let error = check_version("v1.31.4+k3s1", "c").expect_err("too old");
+    assert!(supported("v1.37.2", "c").is_ok());
+    assert!(supported("v1.32.0+k3s1", "c").is_ok());
+    let error = supported("v1.31.4+k3s1", "c").expect_err("too old");
     assert_eq!(error.to_string(), "the server is Kubernetes v1.31.4+k3s1; 1.32 is the oldest that works");
-    let error = check_version("latest", "c").expect_err("no version of Kubernetes");
+    let error = supported("latest", "c").expect_err("no version of Kubernetes");
     assert_eq!(error.to_string(), "what answers is no Kubernetes: it says that its version is `latest`");
 }
 
@@ -252,6 +252,25 @@ async fn what_must_not_be_listed_is_taken_on_trust_and_asked_for_once_more_at_mo
     };
     assert_eq!(error.to_string(), "waited 60 s for cluster DNS to have a ready pod");
     assert_eq!(asked_for_nodes, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dns_that_must_not_be_looked_at_is_taken_on_trust() {
+    let mut scene = Scene::start(Duration::from_mins(10));
+    let mut service = dns("True");
+    service["kind"] = "Service".into();
+    for _ in 0..4 {
+        let asked = scene.server.next().await;
+        match kind_at(asked.path()) {
+            "Node" => asked.with(&[node("True")]),
+            "Service" => asked.with(std::slice::from_ref(&service)),
+            "Pod" => asked.refuse(StatusCode::FORBIDDEN, "Forbidden", "pods is forbidden"),
+            _ => asked.with(&[]),
+        }
+    }
+    let (result, took) = scene.end().await;
+    result.expect("the gate is open");
+    assert_eq!(took, 0);
 }
 
 #[tokio::test(start_paused = true)]

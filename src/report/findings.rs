@@ -6,7 +6,7 @@ use super::paint::Paint;
 use super::{junit, phrases};
 use crate::finding::{Finding, Outcome};
 
-/// Wide enough for the ids, so that messages begin in one column.
+/// Wide enough for most ids, so that messages begin in one column.
 const ID_WIDTH: usize = 14;
 
 /// Writes findings as text, one line each, under the name of their category.
@@ -25,6 +25,23 @@ impl Text {
 
     /// The lines of one finding: its category where a new one begins, itself, and its hint.
     pub fn lines(&mut self, finding: &Finding) -> String {
+        self.lines_in(finding, ID_WIDTH)
+    }
+
+    /// The lines of whole categories, each as wide as its ids.
+    pub fn block(&mut self, found: &[Finding]) -> String {
+        let categories = found.chunk_by(|one, next| one.category == next.category);
+        categories
+            .flat_map(|category| {
+                let ids = category.iter().map(|finding| finding.id.len());
+                let width = ids.max().unwrap_or_default().max(ID_WIDTH);
+                category.iter().map(move |finding| (finding, width))
+            })
+            .map(|(finding, width)| self.lines_in(finding, width))
+            .collect()
+    }
+
+    fn lines_in(&mut self, finding: &Finding, width: usize) -> String {
         let paint = self.paint;
         let mut text = String::new();
         if self.category != Some(finding.category) {
@@ -36,13 +53,13 @@ impl Text {
             Outcome::Failed => paint.bad("✗"),
             Outcome::Skipped => paint.faint("-"),
         };
-        let indent = " ".repeat(ID_WIDTH + 5);
+        let indent = " ".repeat(width + 5);
         let message = match finding.outcome {
             Outcome::Skipped => format!("skipped: {}", finding.message),
             _ => finding.message.clone(),
         };
         let message = phrases::indented(&message, &indent);
-        text += &format!("  {mark} {:ID_WIDTH$} {message}\n", finding.id);
+        text += &format!("  {mark} {:width$} {message}\n", finding.id);
         if let Some(hint) = &finding.hint {
             text += &format!("{indent}{} {}\n", paint.active("hint:"), phrases::indented(hint, &indent));
         }
@@ -90,7 +107,7 @@ fn case(finding: &Finding) -> TestCase {
     if let Some(hint) = &finding.hint {
         status.set_description(format!("hint: {hint}"));
     }
-    let mut case = TestCase::new(finding.id, status);
+    let mut case = TestCase::new(finding.id.as_ref(), status);
     case.set_classname(finding.category);
     case
 }

@@ -157,7 +157,7 @@ fn settled(Name { category, id }: Name, verdict: Verdict) -> (Finding, Rooted) {
         Err(Trouble::Skipped(why)) => (Finding::skipped(category, id, why), None),
         Err(Trouble::Failed(reason) | Trouble::Pending(reason)) => {
             let Reason { message, hint } = reason;
-            let finding = Finding { category, id, outcome: Outcome::Failed, message, hint };
+            let finding = Finding { category, id: id.into(), outcome: Outcome::Failed, message, hint };
             (finding, Some(Name { category, id }))
         }
     }

@@ -10,6 +10,7 @@ use devcluster::{ControlPlane, Options};
 
 use crate::support::{Bench, Ran};
 
+mod check;
 mod consent;
 mod gate;
 mod outage;
@@ -18,6 +19,7 @@ mod plan;
 mod refusals;
 mod replace;
 mod reports;
+mod rights;
 mod runs;
 #[path = "../support/mod.rs"]
 mod support;

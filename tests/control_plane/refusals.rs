@@ -10,7 +10,7 @@ fn a_user_without_rights() {
     let mut scene = Scene::new("refused", &config_map("one", "a"));
     scene.bench = Bench::new(&CLUSTER.kubeconfig_for(&Identity::user("nobody")).expect("a kubeconfig"));
     let ran = scene.end(3, "up", &["--context", "devcluster", "--yes"]);
-    assert_says(&ran, &["forbidden", "auth can-i"]);
+    assert_says(&ran, &["forbidden", "bootstrap check --context devcluster"]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod down;
 mod dump;
 mod fresh;
 mod requests;
+mod rights;
 mod secrecy;
 #[path = "../support/mod.rs"]
 mod support;
@@ -34,6 +35,7 @@ const SCENARIOS: &[Scenario] = &[
         requests::waiting_costs_few_requests_and_ends_at_once,
     ),
     ("the_password_is_nowhere_to_be_seen", secrecy::password_is_nowhere),
+    ("the_least_role_is_enough_and_check_tells_of_every_request", rights::least_role_is_enough),
 ];
 
 fn main() -> ExitCode {

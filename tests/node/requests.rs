@@ -113,15 +113,11 @@ fn has_ready_endpoint(slice: &Value) -> bool {
 /// The requests that this program has made since a moment, as the API server's audit log has them, the Lease's left out.
 fn requests(world: &World, since: Timestamp) -> BTreeMap<String, usize> {
     let agent = format!("bootstrap/{}", env!("CARGO_PKG_VERSION"));
-    let log = std::fs::File::open(&world.audit_log).expect("an audit log");
-    let entries = BufReader::new(log).lines().map(|line| line.expect("text"));
-    let entries = entries.filter(|line| line.contains(&agent));
-    let entries = entries.map(|line| serde_json::from_str::<Value>(&line).expect("JSON"));
     // A watch has an entry for its beginning and one for its end.
-    let ours: BTreeMap<_, _> = entries
+    let ours: BTreeMap<_, _> = audited(world, since, &agent)
+        .into_iter()
         .filter(|entry| entry["userAgent"] == agent.as_str())
         .filter(|entry| entry["objectRef"]["resource"] != "leases")
-        .filter(|entry| moment(&entry["requestReceivedTimestamp"]) > since)
         .map(|entry| (entry["auditID"].to_string(), entry))
         .collect();
     let mut counts = BTreeMap::new();
@@ -133,7 +129,16 @@ fn requests(world: &World, since: Timestamp) -> BTreeMap<String, usize> {
     counts
 }
 
-fn moment(value: &Value) -> Timestamp {
+/// The entries of the API server's audit log since a moment in which a text stands.
+pub(crate) fn audited(world: &World, since: Timestamp, text: &str) -> Vec<Value> {
+    let log = std::fs::File::open(&world.audit_log).expect("an audit log");
+    let lines = BufReader::new(log).lines().map(|line| line.expect("text"));
+    let entries = lines.filter(|line| line.contains(text));
+    let entries = entries.map(|line| serde_json::from_str::<Value>(&line).expect("JSON"));
+    entries.filter(|entry| moment(&entry["requestReceivedTimestamp"]) > since).collect()
+}
+
+pub(crate) fn moment(value: &Value) -> Timestamp {
     value.as_str().and_then(|text| text.parse().ok()).expect("a timestamp")
 }
 

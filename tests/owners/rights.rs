@@ -1,9 +1,14 @@
 //! What the stack's programs may do, in the cluster and on its nodes: no more than they need.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use bootstrap::inventory::Inventory;
+use bootstrap::rights::{Given, Need, Resources, Rights};
 use devcluster::Tool;
 use serde_json::Value;
 
-use crate::{charts, plan};
+use crate::support::least;
+use crate::{NEWEST, charts, objects, plan};
 
 /// Whoever may use one of these may act as any pod, or read any credential.
 const TOO_MUCH: [&str; 6] = ["*", "nodes/proxy", "pods/attach", "pods/exec", "pods/portforward", "secrets"];
@@ -95,4 +100,97 @@ fn lacks(pod: &Value, container: &Value) -> Vec<&'static str> {
 
 fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A verb on a resource of a group.
+type Right = (String, String, String);
+
+/// The README's role is enough for the commands and for the roles that they make; `tests/node/rights.rs` shows it by use.
+#[test]
+fn the_least_role_grants_what_is_needed_and_nothing_else() {
+    let plan = plan();
+    let steps = plan.steps.iter().filter(|step| !step.is_storage);
+    let releases = steps.filter_map(|step| step.release.as_ref()).map(|planned| {
+        let name = planned.spec.release.as_str();
+        let rendered = objects(name, &charts::template(Tool::Helm, name)).into_iter();
+        let rendered = rendered.map(|object| serde_json::from_value(object).expect("an object"));
+        (planned.release(), rendered.collect())
+    });
+    let releases: BTreeMap<_, Vec<_>> = releases.collect();
+    let rights = Rights::of(&Given {
+        plan: &plan,
+        installs_storage: false,
+        releases: &releases,
+        inventory: &Inventory::new(&plan.stack, &plan.namespace),
+        kept: &BTreeSet::new(),
+        resources: &Resources::new(),
+    });
+    let mut needed = BTreeSet::new();
+    for (resource, verbs) in rights.iter() {
+        let verbs = verbs.iter().filter(|(_, need)| !matches!(need, Need::Wish(_)));
+        needed.extend(
+            verbs.map(|(verb, _)| (resource.group.clone(), resource.name.clone(), verb.name().to_owned())),
+        );
+    }
+    let planned = plan.manifests().map(|manifest| &manifest.object);
+    let all: Vec<_> = planned
+        .chain(releases.values().flatten())
+        .map(|object| serde_json::to_value(object).expect("JSON"))
+        .collect();
+    let (whole, of_names): (Vec<_>, Vec<_>) = roles(&all)
+        .iter()
+        .flat_map(|role| role["rules"].as_array().cloned().unwrap_or_default())
+        .partition(|rule| rule["resourceNames"].is_null());
+    needed.extend(whole.iter().flat_map(expanded));
+
+    let served = NEWEST.kubectl(["api-resources", "--no-headers", "--output=name"]).expect("resources");
+    let is_served = |(group, resource, _): &Right| {
+        let name = resource.split('/').next().unwrap_or_default();
+        let name = if group.is_empty() { name.to_owned() } else { format!("{name}.{group}") };
+        name.starts_with('*') || served.lines().any(|line| line == name)
+    };
+    let role = least::role();
+    let rules = role["rules"].as_array().expect("rules");
+    let granted: Vec<_> = rules.iter().flat_map(expanded).filter(is_served).collect();
+    let once: BTreeSet<_> = granted.iter().cloned().collect();
+    assert_eq!(needed.difference(&once).collect::<Vec<_>>(), Vec::<&Right>::new(), "lacking");
+    assert_eq!(once.difference(&needed).collect::<Vec<_>>(), Vec::<&Right>::new(), "not needed");
+    assert_eq!(granted.len(), once.len(), "what two rules grant, neither is needed for");
+    for right in of_names.iter().flat_map(expanded) {
+        assert!(once.contains(&right), "{right:?} is lacking, though for some names only");
+    }
+}
+
+/// The roles among these objects, and those that others bring and bindings among these refer to.
+fn roles(all: &[Value]) -> Vec<Value> {
+    let is_role = |object: &&Value| ["ClusterRole", "Role"].iter().any(|kind| object["kind"] == *kind);
+    let mut roles: Vec<_> = all.iter().filter(is_role).cloned().collect();
+    for binding in all.iter().filter(|object| !object["roleRef"].is_null()) {
+        let wanted = &binding["roleRef"];
+        let is_it =
+            |role: &Value| role["kind"] == wanted["kind"] && role["metadata"]["name"] == wanted["name"];
+        if !roles.iter().any(is_it) {
+            let text = |value: &Value| value.as_str().unwrap_or("default").to_owned();
+            let namespace = format!("--namespace={}", text(&binding["metadata"]["namespace"]));
+            let (kind, name) = (text(&wanted["kind"]), text(&wanted["name"]));
+            let found = NEWEST.kubectl(["get", &kind, &name, &namespace, "--output=json"]).expect(&name);
+            roles.push(serde_json::from_str(&found).expect("JSON"));
+        }
+    }
+    roles
+}
+
+fn expanded(rule: &Value) -> Vec<Right> {
+    let list = |field: &str| {
+        let all = rule[field].as_array().into_iter().flatten().filter_map(Value::as_str);
+        all.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (groups, resources, verbs) = (list("apiGroups"), list("resources"), list("verbs"));
+    let mut rights = Vec::new();
+    for group in &groups {
+        for resource in &resources {
+            rights.extend(verbs.iter().map(|verb| (group.clone(), resource.clone(), verb.clone())));
+        }
+    }
+    rights
 }

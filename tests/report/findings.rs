@@ -6,7 +6,7 @@ use bootstrap::report::{Paint, findings};
 pub(crate) fn found() -> Vec<Finding> {
     let wrong = Finding {
         category: "alloy",
-        id: "remote-write",
+        id: "remote-write".into(),
         outcome: Outcome::Failed,
         message: "pod/alloy-x7 -n monitoring delivers nothing to Prometheus: http://nope: no such host <&>\nand more"
             .to_owned(),
@@ -36,6 +36,23 @@ fn text_stands_under_its_category_with_the_hint_below() {
       - host           skipped: needs alloy/remote-write
     2 passed, 1 failed, 1 skipped
     "#);
+}
+
+#[test]
+fn a_block_is_as_wide_as_the_ids_of_each_category() {
+    let mut text = findings::Text::new(Paint::new(false));
+    let found = [
+        Finding::passed("lock", "lease", "no other run is at work"),
+        Finding::passed("rights", "deployments.apps -n monitoring", "get, list, watch"),
+        Finding::skipped("rights", "nodes", "no right to list"),
+    ];
+    insta::assert_snapshot!(text.block(&found), @r"
+    lock
+      ✓ lease          no other run is at work
+    rights
+      ✓ deployments.apps -n monitoring get, list, watch
+      - nodes                          skipped: no right to list
+    ");
 }
 
 #[test]

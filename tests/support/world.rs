@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use devcluster::{Cluster, Progress, Source, Tool};
+use devcluster::{Cluster, Identity, Progress, Source, Tool};
 use libtest_mimic::{Arguments, Conclusion, Trial};
 
 use super::Bench;
@@ -20,6 +20,7 @@ pub(crate) struct World {
     pub(crate) helm_log: PathBuf,
     /// Every request that the API server has answered, a line of JSON each.
     pub(crate) audit_log: PathBuf,
+    cluster: Cluster,
     folder: tempfile::TempDir,
 }
 
@@ -105,7 +106,14 @@ impl World {
         let helm_log = folder.path().join("helm.log");
         let helm = recording(folder.path(), Tool::Helm, &helm_log);
         let audit_log = cluster.audit_log();
-        Self { bench: Bench::new(&cluster.kubeconfig()).with_helm(helm), helm_log, audit_log, folder }
+        let bench = Bench::new(&cluster.kubeconfig()).with_helm(helm);
+        Self { bench, helm_log, audit_log, cluster: cluster.clone(), folder }
+    }
+
+    /// The command as somebody else runs it.
+    pub(crate) fn bench_of(&self, user: &str) -> Bench {
+        let kubeconfig = self.cluster.kubeconfig_for(&Identity::user(user)).expect("a kubeconfig");
+        Bench::new(&kubeconfig).with_helm(self.helm(Tool::Helm))
     }
 
     /// A helm of another major version, which writes down how it was started, too.

@@ -11,6 +11,9 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
+/// What the authority of clusters is called.
+const AUTHORITY: &str = "devcluster";
+
 /// Whom a client certificate speaks for.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity<'a> {
@@ -73,7 +76,7 @@ impl ServingCertificate {
     /// # Errors
     /// When a name is none.
     pub fn new(names: &[&str]) -> Result<Self> {
-        let (authority, issuer) = authority("devcluster")?;
+        let (authority, issuer) = authority(AUTHORITY)?;
         let Pair { certificate, key } = server(&issuer, names)?;
         Ok(Self { authority, certificate, key })
     }
@@ -90,7 +93,7 @@ impl Pki {
     /// Makes the authorities and every certificate that the control plane needs.
     pub(crate) fn create(folder: &Path, names: &[&str]) -> Result<Self> {
         fs::create_dir_all(folder)?;
-        let (authority, issuer) = authority("devcluster")?;
+        let (authority, issuer) = authority(AUTHORITY)?;
         let (front_authority, front_issuer) = authority_of_the_front_proxy()?;
         let pki = Self { folder: folder.to_owned(), issuer, authority };
         fs::write(pki.file("ca.crt"), &pki.authority)?;
@@ -104,6 +107,16 @@ impl Pki {
         write_secret(&pki.file("service-accounts.key"), &accounts.serialize_pem())?;
         fs::write(pki.file("service-accounts.pub"), accounts.public_key_pem())?;
         Ok(pki)
+    }
+
+    /// Takes up what [`Pki::create`] has left in a folder.
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))
+        };
+        let issuer = Issuer::new(authority_params(AUTHORITY), KeyPair::from_pem(&read("ca.key")?)?);
+        Ok(Self { folder: folder.to_owned(), issuer, authority: read("ca.crt")? })
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -147,13 +160,18 @@ fn authority_of_the_front_proxy() -> Result<(String, Issuer<'static, KeyPair>)> 
 }
 
 fn authority(name: &str) -> Result<(String, Issuer<'static, KeyPair>)> {
+    let params = authority_params(name);
+    let key = KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
+    Ok((certificate.pem(), Issuer::new(params, key)))
+}
+
+fn authority_params(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign];
-    let key = KeyPair::generate()?;
-    let certificate = params.self_signed(&key)?;
-    Ok((certificate.pem(), Issuer::new(params, key)))
+    params
 }
 
 fn client(issuer: &Issuer<'_, KeyPair>, identity: &Identity<'_>) -> Result<Pair> {

@@ -19,8 +19,9 @@ use anyhow::{Context as _, Result, bail};
 
 pub use crate::node::load::Source;
 
+use crate::certs::{self, Identity, Pki};
 use crate::cluster::lock::Lock;
-use crate::kubeconfig::UserConfig;
+use crate::kubeconfig::{self, UserConfig};
 use crate::node::recipe::Recipe;
 use crate::node::reference::Reference;
 use crate::node::runtime::Runtimes;
@@ -248,6 +249,19 @@ impl Cluster {
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.join("kubeconfig")
+    }
+
+    /// Makes a client configuration for someone else; it authenticates by client certificate, and goes with the cluster.
+    ///
+    /// # Errors
+    /// When the cluster is not up, or the file cannot be written.
+    pub fn kubeconfig_for(&self, identity: &Identity<'_>) -> Result<PathBuf> {
+        let pki = Pki::open(&self.first().layout.path("pki"))?;
+        let server = kubeconfig::server(&self.kubeconfig())?;
+        let text = kubeconfig::render(&self.name, &server, &pki.authority, &pki.client(identity)?);
+        let path = self.folder.join(format!("kubeconfig-{}", identity.user));
+        certs::write_secret(&path, &text)?;
+        Ok(path)
     }
 
     /// Its audit log, if one was asked for when it came up.

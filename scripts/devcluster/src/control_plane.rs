@@ -246,7 +246,9 @@ impl ControlPlane {
 
     fn start_controllers(&mut self, controller_manager: &Path, scheduler: &Path) -> Result<()> {
         let (config, folder) = (self.kubeconfig(), self.folder.path().to_owned());
-        let arguments = components::controller_manager(&config, &folder.join("pki"));
+        let mut arguments = components::controller_manager(&config, &folder.join("pki"));
+        // A node that a test has added has no kubelet, whose silence would make it one that is not Ready.
+        arguments.push("--node-monitor-grace-period=24h".to_owned());
         self.group.spawn(
             "kube-controller-manager",
             Command::new(controller_manager).args(arguments),

@@ -33,6 +33,14 @@ pub(crate) fn render(context: &str, server: &str, authority: &str, client: &Pair
     format!("{config:#}\n")
 }
 
+/// Where the server is that a configuration made by [`render`] leads to.
+pub(crate) fn server(config: &Path) -> Result<String> {
+    let text = fs::read(config).with_context(|| format!("failed to read {}", config.display()))?;
+    let config: serde_json::Value = serde_json::from_slice(&text)?;
+    let server = config["clusters"][0]["cluster"]["server"].as_str();
+    Ok(server.context("the configuration names no server")?.to_owned())
+}
+
 /// The user's own client configuration, as it was found when an entry was added.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct UserConfig {

@@ -1,0 +1,56 @@
+//! The least ClusterRole, as README.md has it, and users who are bound to it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::Bench;
+
+/// How long the server may take to go by a role.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The very block.
+pub(crate) fn role() -> Value {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"));
+    let readme = readme.expect("the README");
+    let mut blocks = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let block = blocks.find(|block| block.contains("kind: ClusterRole\n")).expect("a block with the role");
+    bootstrap::yaml::document("README.md", block).expect("YAML")
+}
+
+/// Makes cluster roles, each bound to the user of the same name, and waits until the server goes by them.
+pub(crate) fn bind(bench: &Bench, roles: &[(String, Value)]) {
+    let objects = roles.iter().flat_map(|(name, role)| {
+        let mut role = role.clone();
+        role["metadata"]["name"] = json!(name);
+        let group = "rbac.authorization.k8s.io";
+        let binding = json!({
+            "apiVersion": format!("{group}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": name},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+            "subjects": [{"apiGroup": group, "kind": "User", "name": name}],
+        });
+        [role, binding]
+    });
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects.collect::<Vec<_>>()});
+    bench.apply(&list.to_string(), &[]);
+    for (name, role) in roles {
+        let rule = &role["rules"][0];
+        let (verb, resource) = (text(&rule["verbs"][0]), text(&rule["resources"][0]));
+        let group = text(&rule["apiGroups"][0]);
+        let resource = if group.is_empty() { resource } else { format!("{resource}.{group}") };
+        let deadline = Instant::now() + DEADLINE;
+        // There is nothing to watch: the server learns of roles by watches of its own.
+        while !may(bench, &["auth", "can-i", "--all-namespaces", &verb, &resource, "--as", name]) {
+            assert!(Instant::now() < deadline, "{name} has no rights");
+        }
+    }
+}
+
+fn may(bench: &Bench, question: &[&str]) -> bool {
+    bench.kubectl_command(question).output().expect("kubectl starts").status.success()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
