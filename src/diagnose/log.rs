@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::try_join_all;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use tokio::time::timeout;
@@ -28,7 +28,8 @@ const MASK: &str = "***";
 /// How long a value of a Secret must be to be a secret: a shorter one is a user's name or a word of the language.
 const SHORTEST: usize = 6;
 
-/// Reads the log that tells most. One that cannot be had, for want of time or of rights, is left out.
+/// Reads the log that tells most. One that cannot be had, for want of time or of rights, is left out, and so is one whose
+/// pod was given secrets that nobody may read: they could not be masked.
 pub(super) async fn excerpt(
     cluster: &Cluster,
     namespace: Option<&str>,
@@ -45,6 +46,7 @@ pub(super) async fn excerpt(
     let names: BTreeSet<_> = its.map(|name| ObjectRef::new(&object::SECRET, namespace, name)).collect();
     let asking = async { (cluster.logs(&pod, &container, lines).await, secrets(cluster, &names).await) };
     let (text, secrets) = timeout(TIMEOUT, asking).await.ok()?;
+    let secrets = secrets?;
     let lines: Vec<_> = text.ok()?.lines().map(|line| masked(&printable(line), &secrets)).collect();
     (!lines.is_empty()).then(|| LogExcerpt { pod: told.pod.clone(), container, previous, lines })
 }
@@ -58,12 +60,12 @@ fn masked(line: &str, secrets: &[String]) -> String {
     secrets.iter().fold(line.to_owned(), |line, secret| line.replace(secret, MASK))
 }
 
-/// The values of Secrets, the longest first: one may be within another.
-async fn secrets(cluster: &Cluster, names: &BTreeSet<ObjectRef>) -> Vec<String> {
-    let found = join_all(names.iter().map(|name| cluster.get(name))).await;
+/// The values of Secrets, the longest first: one may be within another. `None` when not all of them can be read.
+async fn secrets(cluster: &Cluster, names: &BTreeSet<ObjectRef>) -> Option<Vec<String>> {
+    let found = try_join_all(names.iter().map(|name| cluster.get(name))).await.ok()?;
     let mut values: Vec<String> = found
         .into_iter()
-        .filter_map(|found| found.ok().flatten())
+        .flatten()
         .filter_map(|secret| secret.data["data"].as_object().cloned())
         .flat_map(|data| data.into_iter().map(|(_, value)| value))
         .filter_map(|value| serde_json::from_value::<ByteString>(value).ok())
@@ -72,7 +74,7 @@ async fn secrets(cluster: &Cluster, names: &BTreeSet<ObjectRef>) -> Vec<String> 
         .filter(|value| value.len() >= SHORTEST)
         .collect();
     values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-    values
+    Some(values)
 }
 
 /// The names of the Secrets that a pod is given.
@@ -93,9 +95,26 @@ fn secrets_of_container(container: &Container) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
     use serde_json::json;
 
     use super::*;
+    use crate::cluster::server::Server;
+
+    #[tokio::test(start_paused = true)]
+    async fn secrets_that_nobody_may_read_are_not_none() {
+        let (cluster, mut server) = Server::start();
+        let names = [ObjectRef::new(&object::SECRET, Some("n"), "s")].into();
+        let refusing = async {
+            server.next().await.refuse(StatusCode::FORBIDDEN, "Forbidden", "secrets is forbidden");
+            // Asked once more, it would be waited for.
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            found = secrets(&cluster, &names) => assert_eq!(found, None),
+            () = refusing => {}
+        }
+    }
 
     #[test]
     fn a_line_has_no_secrets_and_no_commands_for_a_terminal() {
