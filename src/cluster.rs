@@ -15,7 +15,7 @@ use http::header::USER_AGENT;
 use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::{DynamicObject, GroupVersionKind};
+use kube::core::{DynamicObject, GroupVersionKind, ObjectMeta};
 use kube::discovery::{ApiGroup, ApiResource, Discovery, Scope, pinned_kind, verbs};
 use kube::runtime::watcher;
 use kube::{Client, Config};
@@ -158,6 +158,17 @@ impl Cluster {
         self.ask(Verb::Get, name, || api.get_opt(&name.name))
             .await
             .map(|found| found.map(|object| typed(object, &name.gvk())))
+    }
+
+    /// Reads what an object is called and marked with, and who owns its fields, and nothing of what it holds; `None` when it is
+    /// not there.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn get_metadata(&self, name: &ObjectRef) -> Result<Option<ObjectMeta>, RequestError> {
+        let api = self.api_of(name).await?;
+        let found = self.ask(Verb::Get, name, || api.get_metadata_opt(&name.name)).await?;
+        Ok(found.map(|found| found.metadata))
     }
 
     /// Lists the objects of a kind: those of one namespace, or all.

@@ -42,6 +42,11 @@ impl Live {
         Ok(())
     }
 
+    /// Takes in objects that were read otherwise.
+    pub fn extend(&mut self, found: impl Iterator<Item = Object>) {
+        self.objects.extend(found.filter_map(|found| Some((ObjectRef::of(&found)?, found))));
+    }
+
     /// The object as it was, if it was there.
     #[must_use]
     pub fn get(&self, name: &ObjectRef) -> Option<&Object> {

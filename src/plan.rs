@@ -9,6 +9,8 @@ use crate::manifest::{self, Manifest};
 use crate::object::{self, ObjectRef};
 use crate::stack::{ReleaseSpec, SecretSpec, Stack, Step};
 
+mod rotation;
+
 /// Which steps of a stack are wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
@@ -122,6 +124,15 @@ impl Plan {
         let written = written.map(|manifest| manifest.name.name.clone());
         let of_releases = self.releases().map(|release| release.namespace.clone());
         written.chain(of_releases).chain([self.namespace.clone()]).collect()
+    }
+
+    /// The Secrets that the stack makes, also in steps that are left out.
+    pub fn secret_refs(&self) -> impl Iterator<Item = ObjectRef> {
+        self.secrets.iter().map(|name| self.secret_ref(name))
+    }
+
+    fn secret_ref(&self, name: &str) -> ObjectRef {
+        ObjectRef::new(&object::SECRET, Some(&self.namespace), name)
     }
 
     /// The hosts under which the plan's Ingresses answer.

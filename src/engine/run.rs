@@ -20,6 +20,7 @@ use crate::inventory::{Inventory, ReleaseEntry};
 use crate::live::Live;
 use crate::object::{self, ObjectRef};
 use crate::plan::Plan;
+use crate::secret::Values;
 use crate::storage;
 use crate::verdict::{Circumstances, Promised};
 use crate::wait::Waiter;
@@ -50,6 +51,8 @@ pub(super) struct Run {
     pub(super) stack: String,
     /// What the user gives leave to.
     pub(super) leave: Leave,
+    /// What becomes of the random values of its Secrets.
+    pub(super) values: Values,
     pub(super) deadline: Instant,
     /// Cancelled when the user interrupts the run.
     pub(super) cancel: CancellationToken,
@@ -104,6 +107,7 @@ impl Run {
             namespace_change,
             stack: plan.stack.clone(),
             leave: options.leave,
+            values: options.values,
             deadline,
             cancel: cancel.clone(),
             stop: cancel.child_token(),

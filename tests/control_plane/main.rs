@@ -18,6 +18,7 @@ mod plan;
 mod refusals;
 mod replace;
 mod reports;
+mod rotation;
 mod runs;
 #[path = "../support/mod.rs"]
 mod support;

@@ -66,6 +66,21 @@ fn a_secret_is_made_once_and_completed_later() {
     assert_says(&ran, &["secret/s configured", "added user"]);
     assert_eq!(scene.field("secret/s", ".data.password"), password);
     assert_eq!(scene.field("secret/s", ".data.user"), "bWU=");
+    scene.kubectl(&["patch", "secret", "s", "--type=merge", "-p", r#"{"data": {"user": null}}"#]);
+    let ran = scene.succeed("up", &[]);
+    assert_says(&ran, &["secret/s configured", "added user"]);
+    assert_eq!(scene.field("secret/s", ".data"), format!(r#"{{"password":"{password}","user":"bWU="}}"#));
+    // Without a word of who owns what, the keys themselves are looked at.
+    scene.kubectl(&[
+        "patch",
+        "secret",
+        "s",
+        "--type=merge",
+        "-p",
+        r#"{"metadata": {"managedFields": [{}]}}"#,
+    ]);
+    assert_says(&scene.succeed("up", &[]), &["nothing to do, 1 object unchanged"]);
+    assert_eq!(scene.field("secret/s", ".data.password"), password);
     let said = scene.bench.said();
     assert!(!said.contains(&password), "the password was printed");
 }
