@@ -23,7 +23,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tower::util::AndThenLayer;
+use tower::util::{AndThenLayer, MapRequestLayer};
 
 use crate::cluster::patience::Patience;
 use crate::error::{Error, Exit};
@@ -36,6 +36,7 @@ pub use crate::cluster::request::{RequestError, Verb};
 
 mod forward;
 mod identity;
+mod parting;
 mod patience;
 mod request;
 mod retry_after;
@@ -106,7 +107,8 @@ impl Cluster {
                 .because(error)
                 .hint("kubectl config view --minify")
         })?;
-        let client = builder.with_layer(&AndThenLayer::new(retry_after::keep)).build();
+        let builder = builder.with_layer(&AndThenLayer::new(retry_after::keep));
+        let client = builder.with_layer(&MapRequestLayer::new(parting::part)).build();
         // Named from here on, so that a program started later goes to this cluster though the current context has changed.
         let pinned = Some(context.clone()).filter(|context| context != IN_CLUSTER);
         Ok(Self::with_client(client, Target { context: pinned, ..target.clone() }, &context))

@@ -7,6 +7,7 @@ use std::time::Instant;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
+use crate::support::memory::Memory;
 use crate::{Scene, assert_says, config_map};
 
 const SECRET: &str =
@@ -181,6 +182,29 @@ fn pods_that_keep_the_values_of_before_are_named() {
         &ran,
         &["warning: pod/alone -n stale reads secret/s -n stale, and keeps the values of before"],
     );
+}
+
+#[test]
+fn no_value_is_in_memory_while_readers_are_waited_for() {
+    let scene = scene("wiped", &reader("never", 1));
+    let mut making = start_and_wait(&scene, "up", &[]);
+    let made = assert_wiped(&scene, &making, &[]);
+    making.kill().expect("it waits");
+    making.wait().expect("it ends");
+    let mut rotating = start_and_wait(&scene, "credentials", &["--rotate"]);
+    assert_wiped(&scene, &rotating, &made);
+    rotating.kill().expect("it waits");
+    rotating.wait().expect("it ends");
+}
+
+/// That a process has none of these values in its memory, nor those that the Secret has now, which it returns.
+fn assert_wiped(scene: &Scene, process: &Child, before: &[String]) -> Vec<String> {
+    let memory = Memory::of(process.id());
+    let now: Vec<_> = ["password", "token"].iter().flat_map(|key| value(scene, key)).collect();
+    assert!(memory.holds(&scene.field("secret/s", REVISION)), "the search finds what is there");
+    let found: Vec<_> = before.iter().chain(&now).filter(|value| memory.holds(value)).collect();
+    assert!(found.is_empty(), "{found:?} is there, of {before:?} before and {now:?} now");
+    now
 }
 
 /// Starts a verb on the stack, and returns when it waits for an object.

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+pub(crate) mod memory;
 pub(crate) mod terminal;
 pub(crate) mod world;
 
