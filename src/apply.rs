@@ -277,10 +277,8 @@ pub async fn ensure_namespace(
         Some(found) if found.metadata.deletion_timestamp.is_none() => return Ok(Change::Unchanged),
         Some(found) => {
             let leaving = Awaited { object: name.clone(), seen: Some(found) };
-            waiter.until_gone(vec![leaving], deadline, cancel).await.map_err(|error| {
-                Error::new(error.exit(), format!("{name} is being deleted: {error}"))
-                    .hint(format!("see what holds it: kubectl get {name} -o yaml"))
-            })?;
+            let gone = waiter.until_gone(vec![leaving], deadline, cancel).await;
+            gone.map_err(|error| error.into_error().within(&format!("{name} is on its way out")))?;
         }
         None => {}
     }

@@ -18,6 +18,7 @@ use crate::event::{Change, Events, Kind, ReleaseAction};
 use crate::helm::{self, Helm, Until};
 use crate::inventory::{Inventory, ReleaseEntry};
 use crate::lease::{self, Wish};
+use crate::live;
 use crate::object::{self, Object, ObjectRef};
 use crate::wait::{Awaited, WaitError, Waiter};
 
@@ -192,21 +193,12 @@ impl Work<'_> {
     async fn gone(&self, objects: Vec<Object>) -> Result<(), Error> {
         let leaving =
             objects.into_iter().map(|object| Awaited { object: name_of(&object), seen: Some(object) });
-        self.waiter.until_gone(leaving.collect(), self.until.deadline, &self.until.cancelled).await.map_err(
-            |error| {
-                if matches!(error, WaitError::Cancelled) {
-                    return interrupted();
-                }
-                let failure = Error::new(error.exit(), error.to_string());
-                let stuck = error.unready().first();
-                match stuck {
-                    Some(stuck) => {
-                        failure.hint(format!("see what holds it: kubectl get {} -o yaml", stuck.object))
-                    }
-                    None => failure,
-                }
-            },
-        )
+        let gone =
+            self.waiter.until_gone(leaving.collect(), self.until.deadline, &self.until.cancelled).await;
+        gone.map_err(|error| match error {
+            WaitError::Cancelled => interrupted(),
+            error => error.into_error(),
+        })
     }
 
     /// The volumes that will go with these claims.
@@ -274,19 +266,11 @@ impl Work<'_> {
 
     /// What is in a namespace that neither Kubernetes nor this run put there.
     async fn others_in(&self, namespace: &str, inventory: &Inventory) -> Result<Vec<ObjectRef>, Error> {
-        let kinds = self.cluster.namespaced_kinds().await.map_err(RequestError::into_error)?;
-        let lists = kinds.iter().map(|kind| async {
-            match self.cluster.list(kind, Some(namespace), None).await {
-                // What cannot be listed, because it is not allowed or its server is gone, cannot be judged.
-                Err(error) if matches!(error.code(), Some(403 | 404 | 405 | 503)) => Ok(Vec::new()),
-                answer => answer,
-            }
-        });
-        let found = try_join_all(lists).await.map_err(RequestError::into_error)?;
+        let found = live::all_in(self.cluster, namespace).await.map_err(RequestError::into_error)?;
         let own = |object: &Object| {
             !comes_by_itself(object) && ObjectRef::of(object).as_ref() != Some(&inventory.name)
         };
-        Ok(found.iter().flatten().filter(|object| own(object)).map(name_of).collect())
+        Ok(found.iter().filter(|object| own(object)).map(name_of).collect())
     }
 
     fn say(&mut self, object: &Object, change: Change, why: Option<String>) {

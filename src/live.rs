@@ -90,6 +90,21 @@ impl Live {
     }
 }
 
+/// Everything in a namespace. What cannot be listed, because it is not allowed or its server is gone, is left out.
+///
+/// # Errors
+/// The server's refusal, or no answer in time.
+pub async fn all_in(cluster: &Cluster, namespace: &str) -> Result<Vec<Object>, RequestError> {
+    let kinds = cluster.namespaced_kinds().await?;
+    let lists = kinds.iter().map(|kind| async {
+        match cluster.list(kind, Some(namespace), None).await {
+            Err(error) if matches!(error.code(), Some(403 | 404 | 405 | 503)) => Ok(Vec::new()),
+            answer => answer,
+        }
+    });
+    Ok(try_join_all(lists).await?.into_iter().flatten().collect())
+}
+
 impl FromIterator<Object> for Live {
     fn from_iter<T: IntoIterator<Item = Object>>(objects: T) -> Self {
         let objects = objects.into_iter().filter_map(|object| Some((ObjectRef::of(&object)?, object)));

@@ -12,6 +12,7 @@ use crate::support::{Bench, Ran};
 
 mod consent;
 mod gate;
+mod leaving;
 mod outage;
 mod ownership;
 mod plan;
