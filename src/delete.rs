@@ -18,12 +18,12 @@ use crate::event::{Change, Events, Kind, ReleaseAction};
 use crate::helm::{self, Helm, Until};
 use crate::inventory::{Inventory, ReleaseEntry};
 use crate::lease::{self, Wish};
-use crate::live;
 use crate::object::{self, Object, ObjectRef};
 use crate::wait::{Awaited, WaitError, Waiter};
 
 pub(crate) use crate::delete::survey::Removal;
 
+mod others;
 mod survey;
 
 /// What the user may choose about a `down`.
@@ -100,7 +100,7 @@ async fn take_away(
     }
     work.uninstall(helm.as_ref(), &storage).await?;
     work.delete(&removal.namespaced).await?;
-    work.delete(&removal.cluster_wide).await?;
+    work.delete_cluster_wide(&removal.cluster_wide, &inventory).await?;
     let keeps_claims = !options.purge_data && !removal.claims.is_empty();
     work.finish(&mut inventory, &removal.namespaces, keeps_claims).await
 }
@@ -123,7 +123,7 @@ pub(crate) async fn prune(
     work.delete(&removal.workloads).await?;
     work.keep(&removal.claims);
     work.delete(&removal.namespaced).await?;
-    work.delete(&removal.cluster_wide).await?;
+    work.delete_cluster_wide(&removal.cluster_wide, inventory).await?;
     work.delete_empty(&removal.namespaces, inventory).await
 }
 
@@ -216,6 +216,21 @@ impl Work<'_> {
         }
     }
 
+    /// Deletes what is in no namespace, but for definitions of which somebody has objects.
+    async fn delete_cluster_wide(&mut self, objects: &[Object], inventory: &Inventory) -> Result<(), Error> {
+        let mut unused = Vec::new();
+        for object in objects {
+            let is_definition = name_of(object).is(&object::CUSTOM_RESOURCE_DEFINITION);
+            let why =
+                if is_definition { others::needing(self.cluster, object, inventory).await? } else { None };
+            match why {
+                None => unused.push(object.clone()),
+                why => self.say(object, Change::Kept, why),
+            }
+        }
+        self.delete(&unused).await
+    }
+
     /// The namespaces that `up` made go if nothing is left in them; the inventory goes last, or stays for kept claims.
     async fn finish(
         &mut self,
@@ -249,28 +264,13 @@ impl Work<'_> {
         let mut empty = Vec::new();
         for namespace in namespaces {
             let name = namespace.metadata.name.clone().unwrap_or_default();
-            let others = self.others_in(&name, inventory).await?;
-            match others.first() {
+            let others = others::within(self.cluster, &name, inventory).await?;
+            match others::named(&others) {
                 None => empty.push(namespace.clone()),
-                Some(first) => {
-                    let more = match others.len() {
-                        1 => String::new(),
-                        all => format!(" and {} more", all - 1),
-                    };
-                    self.say(namespace, Change::Kept, Some(format!("{first}{more} is in it")));
-                }
+                Some(named) => self.say(namespace, Change::Kept, Some(format!("{named} in it"))),
             }
         }
         Ok(empty)
-    }
-
-    /// What is in a namespace that neither Kubernetes nor this run put there.
-    async fn others_in(&self, namespace: &str, inventory: &Inventory) -> Result<Vec<ObjectRef>, Error> {
-        let found = live::all_in(self.cluster, namespace).await.map_err(RequestError::into_error)?;
-        let own = |object: &Object| {
-            !comes_by_itself(object) && ObjectRef::of(object).as_ref() != Some(&inventory.name)
-        };
-        Ok(found.iter().filter(|object| own(object)).map(name_of).collect())
     }
 
     fn say(&mut self, object: &Object, change: Change, why: Option<String>) {
@@ -280,17 +280,6 @@ impl Work<'_> {
     fn check_interrupt(&self) -> Result<(), Error> {
         if self.until.cancelled.is_cancelled() { Err(interrupted()) } else { Ok(()) }
     }
-}
-
-/// What every namespace has, what the server derives from other objects, and what is on its way out.
-fn comes_by_itself(object: &Object) -> bool {
-    let name = name_of(object);
-    let metadata = &object.metadata;
-    metadata.deletion_timestamp.is_some()
-        || metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty())
-        || matches!(name.kind.as_str(), "Event" | "Endpoints" | "EndpointSlice" | "PodMetrics")
-        || (name.is(&object::CONFIG_MAP) && name.name == "kube-root-ca.crt")
-        || (name.is(&object::SERVICE_ACCOUNT) && name.name == "default")
 }
 
 fn interrupted() -> Error {

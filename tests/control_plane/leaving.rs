@@ -16,6 +16,15 @@ const BROKEN: &str = r#"{"apiVersion": "apiregistration.k8s.io/v1", "kind": "API
     "groupPriorityMinimum": 100, "versionPriority": 100, "insecureSkipTLSVerify": true,
     "service": {"namespace": "kube-system", "name": "nowhere"}}}"#;
 
+fn definition(plural: &str, kind: &str) -> String {
+    format!(
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: {plural}.users.internal}}\nspec:\n  \
+         group: users.internal\n  scope: Namespaced\n  names: {{kind: {kind}, plural: {plural}}}\n  versions:\n  - {{name: v1, \
+         served: true, storage: true, schema: {{openAPIV3Schema: {{type: object, \
+         x-kubernetes-preserve-unknown-fields: true}}}}}}\n---\n"
+    )
+}
+
 /// Gives an object a finalizer that nobody will take away.
 fn hold(scene: &Scene, object: &str) {
     let patch = r#"{"metadata": {"finalizers": ["test.internal/hold"]}}"#;
@@ -111,4 +120,68 @@ fn a_namespace_that_a_broken_api_holds_is_explained_by_that_api() {
     scene.bench.kubectl(["get", "apiservice", "v1.broken.internal"]);
     scene.bench.kubectl(["delete", "apiservice", "v1.broken.internal"]);
     scene.succeed("down", &["--timeout", "60s"]);
+}
+
+/// One of each kind that a user may have in a namespace, some of them with names that Kubernetes' own kinds have.
+const OF_THE_USER: &str = "
+{apiVersion: v1, kind: ConfigMap, metadata: {name: own}}
+{apiVersion: v1, kind: Secret, metadata: {name: own}}
+{apiVersion: v1, kind: Service, metadata: {name: own}, spec: {ports: [{port: 80}]}}
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: own}}
+{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: own}, spec: {storageClassName: none, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}
+{apiVersion: v1, kind: ReplicationController, metadata: {name: own}, spec: {replicas: 0, selector: {app: own}, template: {metadata: {labels: {app: own}}, spec: {containers: [{name: c, image: nothing}]}}}}
+{apiVersion: v1, kind: Pod, metadata: {name: own}, spec: {containers: [{name: c, image: nothing}]}}
+{apiVersion: v1, kind: PodTemplate, metadata: {name: own}, template: {metadata: {labels: {app: own}}, spec: {containers: [{name: c, image: nothing}]}}}
+{apiVersion: v1, kind: LimitRange, metadata: {name: own}, spec: {limits: []}}
+{apiVersion: v1, kind: ResourceQuota, metadata: {name: own}, spec: {}}
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: own}, spec: {replicas: 0, selector: {matchLabels: {app: own}}, template: {metadata: {labels: {app: own}}, spec: {containers: [{name: c, image: nothing}]}}}}
+{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: own}, spec: {replicas: 0, serviceName: own, selector: {matchLabels: {app: own}}, template: {metadata: {labels: {app: own}}, spec: {containers: [{name: c, image: nothing}]}}}}
+{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: own}, spec: {selector: {matchLabels: {app: own}}, template: {metadata: {labels: {app: own}}, spec: {nodeSelector: {no: node}, containers: [{name: c, image: nothing}]}}}}
+{apiVersion: apps/v1, kind: ReplicaSet, metadata: {name: own}, spec: {replicas: 0, selector: {matchLabels: {app: other}}, template: {metadata: {labels: {app: other}}, spec: {containers: [{name: c, image: nothing}]}}}}
+{apiVersion: batch/v1, kind: Job, metadata: {name: own}, spec: {suspend: true, template: {spec: {restartPolicy: Never, containers: [{name: c, image: nothing}]}}}}
+{apiVersion: batch/v1, kind: CronJob, metadata: {name: own}, spec: {suspend: true, schedule: '0 0 1 1 *', jobTemplate: {spec: {template: {spec: {restartPolicy: Never, containers: [{name: c, image: nothing}]}}}}}}
+{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: own}, spec: {defaultBackend: {service: {name: own, port: {number: 80}}}}}
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: own}, spec: {podSelector: {}}}
+{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: own}, spec: {minAvailable: 1, selector: {matchLabels: {app: own}}}}
+{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: own}, spec: {maxReplicas: 1, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: own}}}
+{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: own}, rules: []}
+{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: own}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: own}}
+{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: own}}
+{apiVersion: users.internal/v1, kind: Toy, metadata: {name: own}}
+{apiVersion: users.internal/v1, kind: Event, metadata: {name: own}}
+{apiVersion: users.internal/v1, kind: Endpoints, metadata: {name: own, ownerReferences: [{apiVersion: v1, kind: Node, name: none, uid: NODE}]}}
+";
+
+#[test]
+fn objects_of_a_user_of_every_kind_survive_and_so_does_the_namespace_and_what_defines_them() {
+    let users = [definition("events", "Event"), definition("endpoints", "Endpoints")].concat();
+    let scene = Scene::new("shared", &(config_map("one", "a") + &definition("toys", "Toy")));
+    scene.bench.apply(&users, &[]);
+    scene.succeed("up", &["--timeout", "60s"]);
+    scene.await_object("serviceaccount/default");
+    let node = scene.bench.field("node/none", ".metadata.uid");
+    let objects: Vec<_> = OF_THE_USER.trim().lines().map(|line| line.replace("NODE", &node)).collect();
+    for kind in ["toys", "events", "endpoints"] {
+        scene.bench.kubectl(["wait", "--for=condition=Established", &format!("crd/{kind}.users.internal")]);
+    }
+    scene.bench.apply(&objects.join("\n---\n"), &["-n", scene.namespace]);
+
+    let ran = scene.succeed("down", &["--timeout", "60s"]);
+    let more = format!(" and {} more are in it)", objects.len() - 1);
+    assert_says(
+        &ran,
+        &[
+            "namespace/shared kept (",
+            &more,
+            "customresourcedefinition.apiextensions.k8s.io/toys.users.internal kept (toy.users.internal/own -n shared is of its \
+             kind, and would go with it)",
+        ],
+    );
+    for object in &objects {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), object).expect("written");
+        let there = scene.kubectl(&["get", "-f", file.path().to_str().expect("a path"), "-o=name"]);
+        assert!(there.ends_with("/own\n"), "{object} is gone");
+        assert_eq!(scene.kubectl(&["get", "configmap", "one", "--ignore-not-found"]), "");
+    }
 }
