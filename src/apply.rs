@@ -304,10 +304,8 @@ pub async fn await_namespaces(
 ) -> Result<(), Error> {
     let names = leaving.iter().map(|leaving| leaving.object.to_string()).collect::<Vec<_>>().join(", ");
     events.send(Kind::Waiting { what: format!("{names} to be gone, which is being deleted") });
-    waiter.until_gone(leaving, deadline, cancel).await.map_err(|error| {
-        Error::new(error.exit(), format!("{names} is being deleted: {error}"))
-            .hint(format!("see what holds it: kubectl get {names} -o yaml"))
-    })
+    let gone = waiter.until_gone(leaving, deadline, cancel).await;
+    gone.map_err(|error| error.into_error().within(&format!("{names} is on its way out")))
 }
 
 /// A namespace of which nothing is said but its name.

@@ -22,7 +22,7 @@ const AFTER_HELP: &str = "Exit codes: 0 done, 1 unexpected error, 2 usage or inv
 4 refused (another owner, a conflict, a held lock, a cluster that was not confirmed), 5 a step cannot become ready, 6 out of time, \
 7 verification failed, 8 plan --exit-code found changes, 130 interrupted.
 Every option is also read from the environment as BOOTSTRAP_…, but for those that give leave (--yes, --adopt, --force-conflicts, \
---purge-data, --show).";
+--purge-data, --show, --rotate).";
 
 /// What holds for every command.
 #[derive(Debug, Args)]
@@ -94,7 +94,7 @@ pub enum Command {
     Render(Render),
     /// Write the embedded stack to a folder, to change it and use it with --stack
     Eject(Eject),
-    /// Tell where the credentials are
+    /// Tell where the credentials are, show them, or change them
     Credentials(Credentials),
     /// Print the completion script of a shell
     Completions(Completions),
@@ -223,8 +223,17 @@ pub struct Eject {
 #[derive(Debug, Args)]
 pub struct Credentials {
     /// Print the values, too
-    #[arg(long)]
+    #[arg(long, conflicts_with = "rotate")]
     pub show: bool,
+    /// Give what is random a new value, and wait until all that reads it has taken it; prints no value, which --show does after it
+    #[arg(long)]
+    pub rotate: bool,
+    /// How long --rotate may take
+    #[arg(long, env = "BOOTSTRAP_TIMEOUT", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+    /// With --rotate, wait for another run on this stack to end
+    #[arg(long, env = "BOOTSTRAP_WAIT_LOCK")]
+    pub wait_lock: bool,
 }
 
 /// Options of `completions`.

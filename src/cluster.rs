@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::client::ClientBuilder;
-use kube::core::{DynamicObject, GroupVersionKind};
+use kube::core::{DynamicObject, GroupVersionKind, ObjectMeta};
 use kube::discovery::{ApiGroup, ApiResource, Discovery, Scope, pinned_kind, verbs};
 use kube::runtime::watcher;
 use serde_json::Value;
@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::buffer::BufferLayer;
 use tower::filter::AsyncFilterLayer;
-use tower::util::{AndThenLayer, option_layer};
+use tower::util::{AndThenLayer, MapRequestLayer, option_layer};
 
 use crate::cluster::patience::Patience;
 use crate::error::{Error, Exit};
@@ -44,6 +44,7 @@ mod forward;
 mod identity;
 mod kubeconfig;
 mod login;
+mod parting;
 mod patience;
 mod request;
 mod retry_after;
@@ -123,7 +124,8 @@ impl Cluster {
         let layer = |login| (AsyncFilterLayer::new(login), BufferLayer::new(MOST_WAITING));
         let builder = builder.with_layer(&option_layer(login.map(layer)));
         let builder = builder.with_layer(&AndThenLayer::new(stranger::refuse_redirect));
-        let client = builder.with_layer(&AndThenLayer::new(retry_after::keep)).build();
+        let builder = builder.with_layer(&AndThenLayer::new(retry_after::keep));
+        let client = builder.with_layer(&MapRequestLayer::new(parting::part)).build();
         // Named from here on, so that a program started later goes to this cluster though the current context has changed.
         let pinned = Some(context.clone()).filter(|context| context != kubeconfig::IN_CLUSTER);
         let cluster = Self::with_client(client, Target { context: pinned, ..target.clone() }, &context);
@@ -183,6 +185,17 @@ impl Cluster {
         self.ask(Verb::Get, name, || api.get_opt(&name.name))
             .await
             .map(|found| found.map(|object| typed(object, &name.gvk())))
+    }
+
+    /// Reads what an object is called and marked with, and who owns its fields, and nothing of what it holds; `None` when it is
+    /// not there.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn get_metadata(&self, name: &ObjectRef) -> Result<Option<ObjectMeta>, RequestError> {
+        let api = self.api_of(name).await?;
+        let found = self.ask(Verb::Get, name, || api.get_metadata_opt(&name.name)).await?;
+        Ok(found.map(|found| found.metadata))
     }
 
     /// Lists the objects of a kind: those of one namespace, or all.

@@ -13,6 +13,7 @@ use crate::engine;
 use crate::error::{Error, Exit};
 use crate::plan::Selection;
 use crate::report::{Color, Options, Output, Printer, Verbosity};
+use crate::secret::Values;
 use crate::stack::Stack;
 
 mod check;
@@ -23,6 +24,7 @@ mod down;
 mod eject;
 mod plan;
 mod render;
+mod rotate;
 mod session;
 mod status;
 mod up;
@@ -74,6 +76,7 @@ async fn dispatch(cli: &Cli, printer: &Printer) -> anyhow::Result<Exit> {
         Command::Check(options) => check::run(common, options, printer).await,
         Command::Render(options) => render::run(common, options, printer),
         Command::Eject(options) => eject::run(options, printer),
+        Command::Credentials(options) if options.rotate => Ok(rotate::run(common, options, printer).await),
         Command::Credentials(options) => credentials::run(common, options, printer).await,
         Command::Completions(options) => completions::run(options, printer),
     }
@@ -124,6 +127,7 @@ impl Wanted {
             is_local: identity.is_local(),
             leave: Leave { adopt: self.adopt, force_conflicts: self.force_conflicts },
             prune: self.steps.only.is_empty() && self.steps.skip.is_empty(),
+            values: Values::Kept,
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::wait::{Awaited, WaitError, Waiter};
 
 pub(crate) use crate::delete::survey::Removal;
 
+mod others;
 mod survey;
 
 /// What the user may choose about a `down`.
@@ -99,7 +100,7 @@ async fn take_away(
     }
     work.uninstall(helm.as_ref(), &storage).await?;
     work.delete(&removal.namespaced).await?;
-    work.delete(&removal.cluster_wide).await?;
+    work.delete_cluster_wide(&removal.cluster_wide, &inventory).await?;
     let keeps_claims = !options.purge_data && !removal.claims.is_empty();
     work.finish(&mut inventory, &removal.namespaces, keeps_claims).await
 }
@@ -122,7 +123,7 @@ pub(crate) async fn prune(
     work.delete(&removal.workloads).await?;
     work.keep(&removal.claims);
     work.delete(&removal.namespaced).await?;
-    work.delete(&removal.cluster_wide).await?;
+    work.delete_cluster_wide(&removal.cluster_wide, inventory).await?;
     work.delete_empty(&removal.namespaces, inventory).await
 }
 
@@ -192,21 +193,12 @@ impl Work<'_> {
     async fn gone(&self, objects: Vec<Object>) -> Result<(), Error> {
         let leaving =
             objects.into_iter().map(|object| Awaited { object: name_of(&object), seen: Some(object) });
-        self.waiter.until_gone(leaving.collect(), self.until.deadline, &self.until.cancelled).await.map_err(
-            |error| {
-                if matches!(error, WaitError::Cancelled) {
-                    return interrupted();
-                }
-                let failure = Error::new(error.exit(), error.to_string());
-                let stuck = error.unready().first();
-                match stuck {
-                    Some(stuck) => {
-                        failure.hint(format!("see what holds it: kubectl get {} -o yaml", stuck.object))
-                    }
-                    None => failure,
-                }
-            },
-        )
+        let gone =
+            self.waiter.until_gone(leaving.collect(), self.until.deadline, &self.until.cancelled).await;
+        gone.map_err(|error| match error {
+            WaitError::Cancelled => interrupted(),
+            error => error.into_error(),
+        })
     }
 
     /// The volumes that will go with these claims.
@@ -222,6 +214,21 @@ impl Work<'_> {
         for claim in claims {
             self.say(claim, Change::Kept, Some("it holds data; --purge-data deletes it".to_owned()));
         }
+    }
+
+    /// Deletes what is in no namespace, but for definitions of which somebody has objects.
+    async fn delete_cluster_wide(&mut self, objects: &[Object], inventory: &Inventory) -> Result<(), Error> {
+        let mut unused = Vec::new();
+        for object in objects {
+            let is_definition = name_of(object).is(&object::CUSTOM_RESOURCE_DEFINITION);
+            let why =
+                if is_definition { others::needing(self.cluster, object, inventory).await? } else { None };
+            match why {
+                None => unused.push(object.clone()),
+                why => self.say(object, Change::Kept, why),
+            }
+        }
+        self.delete(&unused).await
     }
 
     /// The namespaces that `up` made go if nothing is left in them; the inventory goes last, or stays for kept claims.
@@ -257,36 +264,13 @@ impl Work<'_> {
         let mut empty = Vec::new();
         for namespace in namespaces {
             let name = namespace.metadata.name.clone().unwrap_or_default();
-            let others = self.others_in(&name, inventory).await?;
-            match others.first() {
+            let others = others::within(self.cluster, &name, inventory).await?;
+            match others::named(&others) {
                 None => empty.push(namespace.clone()),
-                Some(first) => {
-                    let more = match others.len() {
-                        1 => String::new(),
-                        all => format!(" and {} more", all - 1),
-                    };
-                    self.say(namespace, Change::Kept, Some(format!("{first}{more} is in it")));
-                }
+                Some(named) => self.say(namespace, Change::Kept, Some(format!("{named} in it"))),
             }
         }
         Ok(empty)
-    }
-
-    /// What is in a namespace that neither Kubernetes nor this run put there.
-    async fn others_in(&self, namespace: &str, inventory: &Inventory) -> Result<Vec<ObjectRef>, Error> {
-        let kinds = self.cluster.namespaced_kinds().await.map_err(RequestError::into_error)?;
-        let lists = kinds.iter().map(|kind| async {
-            match self.cluster.list(kind, Some(namespace), None).await {
-                // What cannot be listed, because it is not allowed or its server is gone, cannot be judged.
-                Err(error) if matches!(error.code(), Some(403 | 404 | 405 | 503)) => Ok(Vec::new()),
-                answer => answer,
-            }
-        });
-        let found = try_join_all(lists).await.map_err(RequestError::into_error)?;
-        let own = |object: &Object| {
-            !comes_by_itself(object) && ObjectRef::of(object).as_ref() != Some(&inventory.name)
-        };
-        Ok(found.iter().flatten().filter(|object| own(object)).map(name_of).collect())
     }
 
     fn say(&mut self, object: &Object, change: Change, why: Option<String>) {
@@ -296,17 +280,6 @@ impl Work<'_> {
     fn check_interrupt(&self) -> Result<(), Error> {
         if self.until.cancelled.is_cancelled() { Err(interrupted()) } else { Ok(()) }
     }
-}
-
-/// What every namespace has, what the server derives from other objects, and what is on its way out.
-fn comes_by_itself(object: &Object) -> bool {
-    let name = name_of(object);
-    let metadata = &object.metadata;
-    metadata.deletion_timestamp.is_some()
-        || metadata.owner_references.as_ref().is_some_and(|owners| !owners.is_empty())
-        || matches!(name.kind.as_str(), "Event" | "Endpoints" | "EndpointSlice" | "PodMetrics")
-        || (name.is(&object::CONFIG_MAP) && name.name == "kube-root-ca.crt")
-        || (name.is(&object::SERVICE_ACCOUNT) && name.name == "default")
 }
 
 fn interrupted() -> Error {

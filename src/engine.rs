@@ -23,6 +23,7 @@ use crate::lease::{self, Wish};
 use crate::object::Object;
 use crate::plan::{Plan, PlannedStep};
 use crate::preflight;
+use crate::secret::Values;
 use crate::wait::Waiter;
 
 pub use crate::engine::survey::read_records;
@@ -53,6 +54,18 @@ pub struct Options {
     pub leave: Leave,
     /// Whether what the stack has no more is taken away; a run of some steps leaves it.
     pub prune: bool,
+    /// What becomes of the random values of the stack's Secrets.
+    pub values: Values,
+}
+
+impl Options {
+    /// The verb, as other runs are told of it.
+    fn command(&self) -> &'static str {
+        match self.values {
+            Values::Kept => "up",
+            Values::Rotated => "credentials --rotate",
+        }
+    }
 }
 
 /// How long a run may take, and for whom it waits.
@@ -86,7 +99,7 @@ pub async fn up(
     cancel: &CancellationToken,
 ) -> Result<Summary, Error> {
     let deadline = Instant::now() + patience.timeout;
-    let wish = Wish { command: "up", wait: patience.wait_lock, deadline };
+    let wish = Wish { command: options.command(), wait: patience.wait_lock, deadline };
     let held = lease::acquire(cluster, &plan.stack, &wish, events, cancel).await?;
     let outcome = async {
         let cluster = &cluster.until(deadline, cancel);

@@ -128,6 +128,7 @@ pub fn name_context(hint: &str, context: &str) -> String {
         ("kubectl ", format!("kubectl --context {context} ")),
         ("bootstrap up", format!("bootstrap up --context {context}")),
         ("bootstrap down", format!("bootstrap down --context {context}")),
+        ("bootstrap verify", format!("bootstrap verify --context {context}")),
     ]
     .iter()
     .fold(hint.to_owned(), |hint, (command, named)| hint.replace(command, named))

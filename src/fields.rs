@@ -3,7 +3,8 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
-use serde_json::Value;
+use kube::core::ObjectMeta;
+use serde_json::{Map, Value};
 
 use crate::fields::path::Path;
 use crate::object::Object;
@@ -66,6 +67,14 @@ pub fn owned<'o>(object: &'o Object, manager: &str) -> Option<&'o Value> {
         entry.manager.as_deref() == Some(manager) && entry.operation.as_deref() == Some("Apply")
     };
     entries.find(is_it)?.fields_v1.as_ref().map(|fields| &fields.0)
+}
+
+/// The keys of a field at the top of an object, such as `data`, that anyone owns. The server leaves out keys that are gone.
+pub fn owned_keys<'o>(metadata: &'o ObjectMeta, field: &str) -> impl Iterator<Item = &'o str> {
+    let field = format!("f:{field}");
+    let entries = metadata.managed_fields.iter().flatten().filter_map(|entry| entry.fields_v1.as_ref());
+    let keys = entries.filter_map(move |fields| fields.0[&field].as_object()).flat_map(Map::keys);
+    keys.filter_map(|key| key.strip_prefix("f:"))
 }
 
 /// The value of a field, given in the same form.

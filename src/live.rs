@@ -42,7 +42,8 @@ impl Live {
         Ok(())
     }
 
-    fn extend(&mut self, found: impl IntoIterator<Item = Object>) {
+    /// Takes in objects that were read.
+    pub fn extend(&mut self, found: impl IntoIterator<Item = Object>) {
         for object in found {
             let Some(name) = ObjectRef::of(&object) else { continue };
             let leaves = object.metadata.deletion_timestamp.is_some();
@@ -105,6 +106,21 @@ impl Live {
                 && group.map_or("", |(group, _)| group) == workload.group
         })
     }
+}
+
+/// Everything in a namespace. What cannot be listed, because it is not allowed or its server is gone, is left out.
+///
+/// # Errors
+/// The server's refusal, or no answer in time.
+pub async fn all_in(cluster: &Cluster, namespace: &str) -> Result<Vec<Object>, RequestError> {
+    let kinds = cluster.namespaced_kinds().await?;
+    let lists = kinds.iter().map(|kind| async {
+        match cluster.list(kind, Some(namespace), None).await {
+            Err(error) if matches!(error.code(), Some(403 | 404 | 405 | 503)) => Ok(Vec::new()),
+            answer => answer,
+        }
+    });
+    Ok(try_join_all(lists).await?.into_iter().flatten().collect())
 }
 
 impl FromIterator<Object> for Live {

@@ -228,13 +228,37 @@ pub fn add_config_hashes<'a>(manifests: impl Iterator<Item = &'a mut Manifest>) 
     }
 }
 
-/// Writes the revision of a Secret into the pod template of a workload whose pods read it.
-pub fn add_secret_revision(object: &mut Object, secret: &str, revision: &str) {
-    if let Some(template) = pod_template(object)
-        && reads(template).secrets.contains(secret)
-    {
-        annotate(template, SECRET_REVISION, revision);
+/// Writes the revisions of these Secrets of a namespace, by name, into the pod template of a workload whose pods read them.
+pub fn add_secret_revisions(object: &mut Object, namespace: &str, revisions: &BTreeMap<String, String>) {
+    if object.metadata.namespace.as_deref() != Some(namespace) {
+        return;
     }
+    let Some(template) = pod_template(object) else { return };
+    let read = reads(template).secrets;
+    let read: Vec<_> = read.iter().filter_map(|name| revisions.get(name)).map(String::as_str).collect();
+    if !read.is_empty() {
+        annotate(template, SECRET_REVISION, &read.join(","));
+    }
+}
+
+/// Tells whether an object runs pods that read a Secret of its namespace, for as long as the object is there.
+#[must_use]
+pub fn reads_secret(object: &Object, secret: &str) -> bool {
+    let template = match object.types.as_ref().map_or("", |types| types.kind.as_str()) {
+        "Pod" => &object.data,
+        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" => &object.data["spec"]["template"],
+        _ => return false,
+    };
+    reads(template).secrets.contains(secret)
+}
+
+/// Tells whether all pods of an object are replaced when its template changes.
+#[must_use]
+pub fn renews_pods(object: &Object) -> bool {
+    let strategy = &object.data["spec"]["updateStrategy"];
+    !kind_of(object).is_empty()
+        && strategy["type"] != "OnDelete"
+        && strategy["rollingUpdate"]["partition"].as_u64().unwrap_or_default() == 0
 }
 
 /// The configuration that the pods of a template read.
@@ -335,8 +359,8 @@ mod tests {
         let text = format!(
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\ndata: {{k: {config}}}\n---\n\
              apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: d}}\nspec:\n  template:\n    spec:\n      \
-             volumes: [{{name: v, configMap: {{name: c}}}}]\n      containers: [{{name: x, env: [{{name: P, valueFrom: \
-             {{secretKeyRef: {{name: s, key: k}}}}}}]}}]\n"
+             volumes: [{{name: v, configMap: {{name: c}}}}]\n      containers: [{{name: x, envFrom: [{{secretRef: \
+             {{name: t}}}}], env: [{{name: P, valueFrom: {{secretKeyRef: {{name: s, key: k}}}}}}]}}]\n"
         );
         let documents: Vec<Spanned<Value>> = yaml::documents("f.yaml", &text).expect("valid");
         let manifests = documents.into_iter().map(|document| {
@@ -364,10 +388,20 @@ mod tests {
     #[test]
     fn only_pods_that_read_the_secret_carry_its_revision() {
         let mut manifests = workload("one");
-        add_secret_revision(&mut manifests[1].object, "other", "r1");
-        assert_eq!(annotation(&manifests, SECRET_REVISION), None);
-        add_secret_revision(&mut manifests[1].object, "s", "r1");
-        assert_eq!(annotation(&manifests, SECRET_REVISION).as_deref(), Some("r1"));
+        let revisions =
+            |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), format!("of-{name}"))).collect();
+        let mut add = |namespace: &str, names: &[&str]| {
+            add_secret_revisions(&mut manifests[1].object, namespace, &revisions(names));
+            annotation(&manifests, SECRET_REVISION)
+        };
+        assert_eq!(add("n", &["other"]), None);
+        assert_eq!(add("another", &["s"]), None, "a Secret of the same name elsewhere is another");
+        assert_eq!(add("n", &["s", "other"]).as_deref(), Some("of-s"));
+        assert_eq!(
+            add("n", &["s", "t"]).as_deref(),
+            Some("of-s,of-t"),
+            "a change of either is one of the template"
+        );
     }
 
     #[test]

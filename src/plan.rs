@@ -12,6 +12,8 @@ use crate::object::{self, Object, ObjectRef};
 use crate::stack::{ReleaseSpec, SecretSpec, Stack, Step};
 use crate::yaml::{self, YamlError};
 
+mod rotation;
+
 /// Which steps of a stack are wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
@@ -137,6 +139,15 @@ impl Plan {
             || self.releases().any(|planned| {
                 Some(&planned.spec.release) == release && Some(&planned.namespace) == namespace
             })
+    }
+
+    /// The Secrets that the stack makes, also in steps that are left out.
+    pub fn secret_refs(&self) -> impl Iterator<Item = ObjectRef> {
+        self.secrets.iter().map(|name| self.secret_ref(name))
+    }
+
+    fn secret_ref(&self, name: &str) -> ObjectRef {
+        ObjectRef::new(&object::SECRET, Some(&self.namespace), name)
     }
 
     /// The hosts under which the plan's Ingresses answer.

@@ -224,7 +224,7 @@ pub(crate) struct Condition<'a> {
 }
 
 impl Condition<'_> {
-    fn is(&self, status: &str) -> bool {
+    pub(crate) fn is(&self, status: &str) -> bool {
         self.status == status
     }
 
@@ -238,7 +238,8 @@ impl Condition<'_> {
     }
 }
 
-fn conditions(object: &Object) -> impl Iterator<Item = Condition<'_>> {
+/// The conditions of an object.
+pub(crate) fn conditions(object: &Object) -> impl Iterator<Item = Condition<'_>> {
     let all = object.data.pointer("/status/conditions").and_then(Value::as_array);
     all.into_iter().flatten().map(|condition| {
         let field = |name: &str| condition.get(name).and_then(Value::as_str).unwrap_or_default();

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::cluster::Cluster;
 use crate::error::{Error, Exit};
-use crate::finding::Finding;
+use crate::finding::{Finding, Outcome};
 use crate::object;
 use crate::plan::{Plan, PlannedRelease};
 use crate::yaml;
@@ -88,6 +88,34 @@ pub fn namespaces(plan: &Plan) -> BTreeSet<String> {
     let releases = CHARTS.iter().filter_map(|chart| components::release(plan, chart));
     let of_releases = releases.map(|release| release.namespace.clone());
     workloads.map(|workload| namespace_of(&workload)).chain(of_releases).collect()
+}
+
+/// Checks only that Grafana lets the credentials of the stack in, and returns what was seen; `None` where the plan brings no
+/// Grafana that is given any.
+///
+/// # Errors
+/// Exit 7 when it does not, or when that cannot be told.
+pub async fn login(
+    cluster: &Cluster,
+    plan: &Plan,
+    deadline: Instant,
+    tell: &mut dyn FnMut(News<'_>),
+) -> Result<Option<String>, Error> {
+    let (mut checks, pods) = checks(cluster, plan);
+    checks.retain(|check| [grafana::READY, grafana::LOGIN].contains(&check.name));
+    if !checks.iter().any(|check| check.name == grafana::LOGIN) {
+        return Ok(None);
+    }
+    let _ = timeout_at(deadline, pods.listed()).await;
+    let mut found = run::run(&checks, deadline, tell).await;
+    match found.iter().position(|finding| finding.outcome != Outcome::Passed) {
+        None => Ok(found.pop().map(|finding| finding.message)),
+        Some(first) => {
+            let Finding { message, hint, .. } = found.swap_remove(first);
+            let error = Error::new(Exit::Verification, message);
+            Err(hint.into_iter().fold(error, Error::hint))
+        }
+    }
 }
 
 /// The checks of everything that the plan brings, each after all that it needs, and the pods that they look at.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, RequestError};
 use crate::diagnose::{self, Subject};
-use crate::error::Exit;
+use crate::error::{Error, Exit};
 use crate::event::{Change, Diagnosis, Events, Kind, milliseconds};
 use crate::object::{self, Object, ObjectRef};
 use crate::status::{self, Served, Surroundings};
@@ -32,6 +32,8 @@ use watches::Watches;
 
 mod board;
 mod departure;
+mod holds;
+mod look;
 mod pulls;
 mod reasons;
 #[cfg(test)]
@@ -45,6 +47,13 @@ const LAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a failure is held back until it can be explained.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long what is to go may take before it is looked what holds it: a namespace takes five seconds in any case.
+const UNREMARKABLE: Duration = Duration::from_secs(8);
+
+/// The pause before that is looked at again, while nothing is known to hold it, and when that has been told.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const LOOK_LATER: Duration = Duration::from_secs(15);
 
 /// An object that is waited for.
 #[derive(Clone, Debug)]
@@ -90,6 +99,25 @@ impl WaitError {
             Self::TimedOut(_) => Exit::Timeout,
             Self::Cancelled => Exit::Interrupted,
         }
+    }
+
+    /// The error of a run that has waited for objects to go: what is left of them, and what holds each.
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        let message = match self.unready() {
+            [] => return Error::new(self.exit(), self.to_string()),
+            [only] => format!("timed out waiting for {} to go", only.object),
+            all => format!("timed out waiting for {} objects to go", all.len()),
+        };
+        let what = |held: &Diagnosis| {
+            let why = if held.message.is_empty() { "being deleted" } else { &held.message };
+            format!("{}: {why}", held.object)
+        };
+        let held = self.unready().iter().map(what).collect::<Vec<_>>().join("\n");
+        let hint = self.unready().iter().find_map(|held| held.hint.clone());
+        let hint = hint.or_else(|| Some(format!("kubectl get {} -o yaml", self.unready().first()?.object)));
+        let error = Error::new(self.exit(), message).because(held);
+        hint.into_iter().fold(error, Error::hint)
     }
 
     /// The objects that were not ready.
@@ -191,7 +219,8 @@ impl Waiter {
         }
     }
 
-    /// Waits until all objects are really gone. One that was made anew under the same name is another: its uid differs.
+    /// Waits until all objects are really gone, and tells what holds them where that takes a while. One that was made anew
+    /// under the same name is another: its uid differs.
     ///
     /// # Errors
     /// See [`WaitError`].
@@ -203,11 +232,9 @@ impl Waiter {
     ) -> Result<(), WaitError> {
         let mut board = self.watches.subscribe();
         let mut departure = Departure::new(leaving);
-        loop {
-            let left = departure.judge(&board.borrow_and_update());
-            if left.is_empty() {
-                return Ok(());
-            }
+        let mut next_look = Instant::now() + UNREMARKABLE;
+        let mut told = HashSet::new();
+        while departure.judge(&board.borrow_and_update()) {
             departure.watch(&self.watches);
             if let Some(refusal) = departure.refused(&board.borrow()) {
                 return Err(WaitError::Refused(refusal));
@@ -215,11 +242,21 @@ impl Waiter {
             select! {
                 biased;
                 () = cancel.cancelled() => return Err(WaitError::Cancelled),
-                () = sleep_until(deadline) => return Err(WaitError::TimedOut(left)),
+                () = sleep_until(next_look.min(deadline)) => {
+                    let is_over = Instant::now() >= deadline;
+                    let mut held = self.look(departure.left(), cancel).await?;
+                    if is_over && departure.judge(&board.borrow_and_update()) {
+                        held.retain(|held| departure.left().iter().any(|left| left.object == held.object));
+                        return Err(WaitError::TimedOut(held));
+                    }
+                    self.tell_of(&held, &mut told);
+                    next_look = Instant::now() + if told.is_empty() { LOOK_AGAIN } else { LOOK_LATER };
+                }
                 // The waiter itself holds the other end.
                 _ = board.changed() => {}
             }
         }
+        Ok(())
     }
 
     /// What the user should know at the end of a run though nothing failed, such as a Service without endpoints.

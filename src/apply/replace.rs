@@ -9,7 +9,7 @@ use crate::cluster::RequestError;
 use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::object::{self, Object};
-use crate::wait::{Awaited, WaitError};
+use crate::wait::Awaited;
 
 /// Why an object must not be replaced; `None` where it may be.
 pub(super) fn refusal(
@@ -80,10 +80,6 @@ pub(super) async fn make_way(means: &Means<'_>, manifest: &Manifest, live: &Obje
     means.cluster.delete(&manifest.name, &params).await.map_err(RequestError::into_error)?;
     let leaving = Awaited { object: manifest.name.clone(), seen: Some(live.clone()) };
     let gone = means.waiter.until_gone(vec![leaving], means.deadline, means.cancel).await;
-    gone.map_err(|error: WaitError| {
-        Error::new(
-            error.exit(),
-            format!("failed to replace {} ({}): {error}", manifest.name, manifest.place()),
-        )
-    })
+    let place = format!("failed to replace {} ({})", manifest.name, manifest.place());
+    gone.map_err(|error| error.into_error().within(&place))
 }

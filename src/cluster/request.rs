@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kube::client::UpgradeConnectionError;
 use kube::core::Status;
+use kube::error::DiscoveryError;
 
 use super::stranger;
 use crate::error::{Error, Exit};
@@ -135,6 +136,11 @@ impl RequestError {
                 let reason = code.canonical_reason().unwrap_or_default();
                 let message = format!("the server answered {code}");
                 Cause::Refused(Box::new(Status::failure(&message, reason).with_code(code.as_u16())))
+            }
+            // Its group is served, with other kinds: that is no other thing than a group that is not served.
+            kube::Error::Discovery(DiscoveryError::MissingKind(_)) => {
+                let status = Status::failure("its kind is not served", "NotFound");
+                Cause::Refused(Box::new(status.with_code(404)))
             }
             other => Cause::Client(other),
         };

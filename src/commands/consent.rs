@@ -49,9 +49,8 @@ pub(super) async fn obtain(
         Consent::Confirmation => {}
     }
     if !printer.can_ask() {
-        let hint = format!(
-            "see what would be done with plan, then confirm it: bootstrap {command} --context {context} --yes"
-        );
+        let first = if command == "up" { "see what would be done with plan, then " } else { "" };
+        let hint = format!("{first}confirm it: bootstrap {command} --context {context} --yes");
         return Err(refused("was not confirmed", hint));
     }
     let what = format!(

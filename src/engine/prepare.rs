@@ -17,7 +17,7 @@ use crate::live::Live;
 use crate::manifest::{self, Manifest};
 use crate::object::{self, ObjectRef};
 use crate::plan::Plan;
-use crate::secret;
+use crate::secret::{self, Values};
 use crate::storage::{self, Choice};
 
 /// Stands for the revision of a Secret that is yet to be made.
@@ -51,13 +51,14 @@ impl Prepared {
         let Survey { inventory, live, storage_classes, records } = survey;
         let before = plan.clone();
         let storage = choose_storage(&mut plan, &live, &storage_classes, &inventory, options)?;
-        let secrets = judge_secrets(&plan, &inventory, &live);
+        let secrets = judge_secrets(&plan, &inventory, &live, options.values)?;
+        let revision =
+            |judged: &secret::Judged| judged.revision.as_deref().unwrap_or(NEW_REVISION).to_owned();
+        let revisions = secrets.iter().map(|(name, judged)| (name.clone(), revision(judged))).collect();
+        let namespace = plan.namespace.clone();
         for manifest in plan.manifests_mut().filter(|manifest| !manifest.name.is(&object::NAMESPACE)) {
             mark(&mut manifest.object, &inventory);
-            for (secret, judged) in &secrets {
-                let revision = judged.revision.as_deref().unwrap_or(NEW_REVISION);
-                manifest::add_secret_revision(&mut manifest.object, secret, revision);
-            }
+            manifest::add_secret_revisions(&mut manifest.object, &namespace, &revisions);
         }
         let mut releases = BTreeMap::new();
         for planned in plan.releases() {
@@ -129,20 +130,24 @@ fn choose_storage(
 }
 
 /// The Secrets of all steps, also of those that are left out: their pods may not be.
-fn judge_secrets(plan: &Plan, inventory: &Inventory, live: &Live) -> BTreeMap<String, secret::Judged> {
-    let find = |name: &str| live.get(&ObjectRef::new(&object::SECRET, Some(&plan.namespace), name));
-    let mut judged: BTreeMap<_, _> = plan
-        .steps
-        .iter()
-        .filter_map(|step| step.secret.as_ref())
-        .map(|spec| (spec.name.clone(), secret::judge(inventory, spec, find(&spec.name))))
-        .collect();
-    for name in &plan.secrets {
-        if let Some(found) = find(name) {
-            judged.entry(name.clone()).or_insert_with(|| secret::Judged::as_it_is(found));
-        }
+fn judge_secrets(
+    plan: &Plan,
+    inventory: &Inventory,
+    live: &Live,
+    values: Values,
+) -> Result<BTreeMap<String, secret::Judged>, Error> {
+    let mut judged = BTreeMap::new();
+    for name in plan.secret_refs() {
+        let found = live.get(&name);
+        let spec =
+            plan.steps.iter().filter_map(|step| step.secret.as_ref()).find(|spec| spec.name == name.name);
+        let one = match spec {
+            Some(spec) => Some(secret::judge(inventory, &name, spec, found, values)?),
+            None => found.map(secret::Judged::as_it_is),
+        };
+        judged.extend(one.map(|one| (name.name, one)));
     }
-    judged
+    Ok(judged)
 }
 
 /// What the stack has no more. A run of some steps leaves all else alone.
@@ -155,12 +160,8 @@ async fn leftovers(
     if !options.prune {
         return Ok(Removal::default());
     }
-    let secret = |name: &String| ObjectRef::new(&object::SECRET, Some(&plan.namespace), name);
-    let wanted: BTreeSet<_> = plan
-        .manifests()
-        .map(|manifest: &Manifest| manifest.name.clone())
-        .chain(plan.secrets.iter().map(secret))
-        .collect();
+    let wanted: BTreeSet<_> =
+        plan.manifests().map(|manifest: &Manifest| manifest.name.clone()).chain(plan.secret_refs()).collect();
     let releases = plan.releases().map(crate::plan::PlannedRelease::release).collect();
     Removal::leftovers(cluster, inventory, &wanted, &releases).await
 }

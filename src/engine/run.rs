@@ -21,6 +21,7 @@ use crate::inventory::{Inventory, ReleaseEntry};
 use crate::live::Live;
 use crate::object::{self, ObjectRef};
 use crate::plan::Plan;
+use crate::secret::Values;
 use crate::storage;
 use crate::verdict::{Circumstances, Promised};
 use crate::wait::Waiter;
@@ -56,6 +57,8 @@ pub(super) struct Run {
     pub(super) namespace: String,
     /// What the user gives leave to.
     pub(super) leave: Leave,
+    /// What becomes of the random values of its Secrets.
+    pub(super) values: Values,
     pub(super) deadline: Instant,
     /// Cancelled when the user interrupts the run.
     pub(super) cancel: CancellationToken,
@@ -120,6 +123,7 @@ impl Run {
             stack: plan.stack.clone(),
             namespace: plan.namespace.clone(),
             leave: options.leave,
+            values: options.values,
             deadline,
             cancel: cancel.clone(),
             stop: cancel.child_token(),

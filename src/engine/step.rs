@@ -12,6 +12,7 @@ use crate::helm::Record;
 use crate::manifest::{self, Manifest};
 use crate::object::{self, ObjectRef};
 use crate::plan::{PlannedRelease, PlannedStep};
+use crate::secret;
 use crate::wait::{Awaited, Deadline, WaitError};
 
 /// What a step did.
@@ -122,9 +123,8 @@ async fn ensure_secret(run: &Run, step: &PlannedStep, done: &mut Done) -> Result
     let Some(spec) = &step.secret else { return Ok(()) };
     let inventory = run.inventory.lock().await.clone();
     let name = ObjectRef::new(&object::SECRET, Some(&run.namespace), &spec.name);
-    let ensured = crate::secret::ensure(&run.cluster, &inventory, &name, spec, run.live.get(&name))
-        .await
-        .map_err(crate::cluster::RequestError::into_error)?;
+    let seen = run.live.get(&name);
+    let ensured = secret::ensure(&run.cluster, &inventory, &name, spec, seen, run.values).await?;
     run.revisions.lock().await.insert(spec.name.clone(), ensured.revision);
     done.tally.count(ensured.change);
     run.events.send(Kind::ObjectChanged {
@@ -191,14 +191,13 @@ async fn apply_one<'a>(
 async fn apply_judged(run: &Run, manifest: &Manifest, deadline: Instant) -> Result<Applied, Error> {
     let mut judged = run.objects[&manifest.name].clone();
     let before = judged.wanted.clone();
-    for (secret, revision) in run.revisions.lock().await.iter() {
-        manifest::add_secret_revision(&mut judged.wanted, secret, revision);
-    }
+    let inventory = run.inventory.lock().await.clone();
+    let namespace = inventory.name.namespace.as_deref().unwrap_or_default();
+    manifest::add_secret_revisions(&mut judged.wanted, namespace, &*run.revisions.lock().await);
     // Its Secret is another than was foreseen.
     if judged.action == Action::Nothing && judged.wanted != before {
         judged.action = Action::Configure { force: false };
     }
-    let inventory = run.inventory.lock().await.clone();
     let means = Means {
         cluster: &run.cluster,
         inventory: &inventory,

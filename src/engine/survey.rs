@@ -11,8 +11,8 @@ use crate::inventory::Inventory;
 use crate::live::Live;
 use crate::object::{self, Object, ObjectRef};
 use crate::plan::Plan;
-use crate::storage;
 use crate::wait::Awaited;
+use crate::{secret, storage};
 
 /// The cluster as it was read.
 pub(super) struct Survey {
@@ -33,17 +33,19 @@ impl Survey {
         let namespaces = plan.manifests().filter_map(|manifest| manifest.name.namespace.clone());
         let namespaces = namespaces.chain(plan.releases().map(|release| release.namespace.clone())).collect();
         let kind = object::STORAGE_CLASS.gvk();
-        let (inventory, (), storage_classes, records) = tokio::try_join!(
+        let (inventory, (), secrets, storage_classes, records) = tokio::try_join!(
             async { Inventory::load(cluster, &plan.stack, &plan.namespace).await.map_err(before) },
             async {
                 live.read(cluster, names.into_iter()).await.map_err(before)?;
                 live.read_autoscalers(cluster, &namespaces).await.map_err(before)
             },
+            async { read_secrets(cluster, plan).await.map_err(before) },
             async { cluster.list_cached(&kind, None, None).await.map_err(before) },
             read_records(cluster, plan),
         )?;
         let made: Vec<_> = records.iter().flat_map(Record::objects).collect();
         live.read(cluster, made.into_iter()).await.map_err(before)?;
+        live.extend(secrets);
         Ok(Self { inventory, live, storage_classes, records })
     }
 
@@ -69,13 +71,26 @@ impl Survey {
 }
 
 fn names(plan: &Plan) -> Vec<ObjectRef> {
-    let secret = |name: &String| ObjectRef::new(&object::SECRET, Some(&plan.namespace), name);
     plan.manifests()
         .map(|manifest| manifest.name.clone())
         .chain(plan.namespaces().into_iter().map(|name| namespace_ref(&name)))
-        .chain(plan.secrets.iter().map(secret))
         .chain(storage::claims(plan))
         .collect()
+}
+
+/// Reads the Secrets that the stack makes, without their values.
+async fn read_secrets(cluster: &Cluster, plan: &Plan) -> Result<Vec<Object>, RequestError> {
+    let specs: BTreeMap<_, _> = plan
+        .steps
+        .iter()
+        .filter_map(|step| step.secret.as_ref())
+        .map(|spec| (&spec.name, &spec.data))
+        .collect();
+    let reads = plan.secret_refs().map(|name| {
+        let keys = specs.get(&name.name).into_iter().flat_map(|data| data.keys());
+        async move { secret::look(cluster, &name, keys).await }
+    });
+    Ok(try_join_all(reads).await?.into_iter().flatten().collect())
 }
 
 /// Reads the newest record of every release of the plan.

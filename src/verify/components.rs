@@ -23,6 +23,8 @@ pub(super) struct Workload {
     pub(super) account: String,
     /// Whether its pods are meant for some nodes only.
     pub(super) picks_nodes: bool,
+    /// Whether its pods have a claim, so that the next ones find what they wrote.
+    pub(super) has_claim: bool,
 }
 
 /// Finds the workload whose container runs an image of this name, wherever it comes from.
@@ -40,6 +42,12 @@ pub(super) fn workload(plan: &Plan, image: &str) -> Option<Workload> {
             files: files(plan, manifest),
             account: pod["serviceAccountName"].as_str().unwrap_or("default").to_owned(),
             picks_nodes: !pod["nodeSelector"].is_null() || !pod["affinity"].is_null(),
+            has_claim: !spec["volumeClaimTemplates"].is_null()
+                || pod["volumes"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .any(|volume| !volume["persistentVolumeClaim"].is_null()),
         })
     })
 }
@@ -99,6 +107,11 @@ impl Workload {
     pub(super) fn secret(&self, variable: &str) -> Option<(&str, &str)> {
         let from = &self.environment(variable)?["valueFrom"]["secretKeyRef"];
         Some((from["name"].as_str()?, from["key"].as_str()?))
+    }
+
+    /// Tells whether its environment has a variable, wherever that comes from.
+    pub(super) fn sets(&self, variable: &str) -> bool {
+        self.environment(variable).is_some()
     }
 
     fn environment(&self, name: &str) -> Option<&Value> {

@@ -28,11 +28,15 @@ mod provisioned;
 
 /// It has a ready pod, and its database is well.
 pub(super) const READY: Name = name("ready");
-const LOGIN: Name = name("login");
+/// It lets the credentials of the Secret in.
+pub(super) const LOGIN: Name = name("login");
 const SOURCES: Name = name("data-sources");
 const DASHBOARDS: Name = name("dashboards");
 const PANELS: Name = name("panels");
 const VISITORS: Name = name("visitors");
+
+/// The variable with the admin's password.
+const PASSWORD: &str = "GF_SECURITY_ADMIN_PASSWORD";
 
 const fn name(id: &'static str) -> Name {
     Name { category: "grafana", id }
@@ -42,6 +46,10 @@ const fn name(id: &'static str) -> Name {
 pub(super) struct Grafana {
     program: Program,
     workload: ObjectRef,
+    /// Its container.
+    container: String,
+    /// Whether a new pod finds the database of the one before.
+    keeps_database: bool,
     /// Where user and password are: the Secret, and its keys.
     credentials: Option<(ObjectRef, String, String)>,
     lets_visitors_in: bool,
@@ -93,12 +101,15 @@ impl Grafana {
     pub(super) fn new(program: Program, workload: &Workload, prometheus: Option<&Rc<Prometheus>>) -> Self {
         let of =
             |variable| workload.secret(variable).map(|(secret, key)| (secret.to_owned(), key.to_owned()));
-        let credentials = of("GF_SECURITY_ADMIN_USER").zip(of("GF_SECURITY_ADMIN_PASSWORD"));
+        let credentials = of("GF_SECURITY_ADMIN_USER").zip(of(PASSWORD));
         let credentials = credentials.map(|((_, user), (secret, password))| {
             (ObjectRef::new(&object::SECRET, Some(&program.namespace), &secret), user, password)
         });
         Self {
             workload: workload.name.clone(),
+            container: workload.container().to_owned(),
+            keeps_database: workload.has_claim
+                || ["GF_DATABASE_TYPE", "GF_DATABASE_URL"].iter().any(|name| workload.sets(name)),
             credentials,
             lets_visitors_in: workload.variable("GF_AUTH_ANONYMOUS_ENABLED") == Some("true"),
             sources: workload.files().flat_map(|(name, text)| provisioned::sources(name, text)).collect(),
@@ -125,8 +136,22 @@ impl Grafana {
             401 => Err(failed(format!(
                 "{secret} disagrees with what Grafana knows: the password is only read when its database is made"
             ))
-            .hint(format!("kubectl rollout restart {}", self.workload))),
+            .hint(self.how_to_take_the_password())),
             _ => Err(refused("/api/user", &answer)),
+        }
+    }
+
+    /// How Grafana is made to take the password of its environment: with a database of its own pod by a new pod, else by its
+    /// own tool, which reads it where no list of processes shows it.
+    fn how_to_take_the_password(&self) -> String {
+        let (workload, container) = (&self.workload, &self.container);
+        if self.keeps_database {
+            format!(
+                "kubectl exec {workload} -c {container} -- sh -c 'printenv {PASSWORD} | grafana cli admin reset-admin-password \
+                 --password-from-stdin'"
+            )
+        } else {
+            format!("kubectl rollout restart {workload}")
         }
     }
 

@@ -7,8 +7,6 @@ use super::Awaited;
 use super::board::{Board, Sight, Source};
 use super::watches::Watches;
 use crate::cluster::RequestError;
-use crate::event::Diagnosis;
-use crate::status::{Assessment, Surroundings, assess};
 
 /// The wait for objects to go.
 pub(super) struct Departure {
@@ -21,29 +19,29 @@ impl Departure {
         Self { leaving, watched: HashSet::new() }
     }
 
-    /// Lets go of those that are gone, and returns the others. Of an object that was never seen, the first that is found
+    /// Lets go of those that are gone; tells whether any are left. Of an object that was never seen, the first that is found
     /// under its name is the one.
-    pub(super) fn judge(&mut self, board: &Board) -> Vec<Diagnosis> {
-        let mut left = Vec::new();
+    pub(super) fn judge(&mut self, board: &Board) -> bool {
         self.leaving.retain_mut(|leaving| {
             let seen = leaving.seen.as_ref();
-            let object = match board.look(&leaving.object, seen, 0) {
-                Sight::Gone(_) => return false,
+            match board.look(&leaving.object, seen, 0) {
+                Sight::Gone(_) => false,
                 Sight::Here(object) if seen.is_some_and(|seen| seen.metadata.uid != object.metadata.uid) => {
-                    return false;
+                    false
                 }
                 Sight::Here(object) => {
                     leaving.seen = Some(object.clone());
-                    Some(object)
+                    true
                 }
-                Sight::Unseen => seen,
-            };
-            let assessment = object
-                .map_or_else(|| Assessment::gone(None), |object| assess(object, &Surroundings::default()));
-            left.push(Diagnosis::new(leaving.object.clone(), assessment.status, assessment.message));
-            true
+                Sight::Unseen => true,
+            }
         });
-        left
+        !self.leaving.is_empty()
+    }
+
+    /// Those that are left, as they were last seen.
+    pub(super) fn left(&self) -> &[Awaited] {
+        &self.leaving
     }
 
     /// Begins the watches that tell of those that are left.

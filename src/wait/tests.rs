@@ -80,6 +80,17 @@ impl Run {
         said
     }
 
+    /// What was said to be waited for.
+    fn waited(&mut self) -> Vec<String> {
+        let mut waited = Vec::new();
+        while let Ok(event) = self.events.try_recv() {
+            if let Kind::Waiting { what } = event.kind {
+                waited.push(what);
+            }
+        }
+        waited
+    }
+
     /// The next thing that is said of an object.
     async fn hear(&mut self) -> String {
         loop {

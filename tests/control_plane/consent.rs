@@ -31,6 +31,14 @@ fn a_cluster_that_is_not_local_is_named_and_confirmed() {
     assert_eq!(code, 0, "{shown}");
     assert!(shown.contains("up of asked changes it, in asked") && is_there(), "{shown}");
 
+    let secret = "{name: main, secret: {name: s, data: {password: {random: 20}}}, manifests: [main.yaml]}";
+    scene.write("stack.yaml", &format!("name: asked\nnamespace: asked\nsteps:\n  - {secret}\n"));
+    let ran = scene.end(4, "credentials", &["--rotate", "--context", "prod"]);
+    assert_says(
+        &ran,
+        &["was not confirmed", "confirm it: bootstrap credentials --rotate --context prod --yes"],
+    );
+
     let down = ["down", "--purge-data", "--context", "prod"];
     let (code, shown) =
         typed(&scene, &down, &["Type the context's name: prod", "Type the namespace's name: prod"]);

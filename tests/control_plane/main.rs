@@ -13,6 +13,7 @@ use crate::support::{Bench, Ran};
 mod check;
 mod consent;
 mod gate;
+mod leaving;
 mod outage;
 mod ownership;
 mod plan;
@@ -20,6 +21,7 @@ mod refusals;
 mod replace;
 mod reports;
 mod rights;
+mod rotation;
 mod runs;
 #[path = "../support/mod.rs"]
 mod support;

@@ -52,6 +52,26 @@ fn a_definition_and_its_resource_come_in_one_step() {
 }
 
 #[test]
+fn a_kind_that_is_new_in_a_group_that_is_served_is_not_there_yet() {
+    let definition = |plural: &str, kind: &str| {
+        format!(
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: {plural}.grows.internal}}\n\
+             spec:\n  group: grows.internal\n  scope: Namespaced\n  names: {{kind: {kind}, plural: {plural}}}\n  versions:\n  - \
+             {{name: v1, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object, \
+             x-kubernetes-preserve-unknown-fields: true}}}}}}\n---\n"
+        )
+    };
+    let scene = Scene::new("grows", &definition("stems", "Stem"));
+    scene.succeed("up", &["--timeout", "60s"]);
+    let leaf = "apiVersion: grows.internal/v1\nkind: Leaf\nmetadata: {name: green}\n";
+    scene.write("main.yaml", &(definition("stems", "Stem") + &definition("leaves", "Leaf") + leaf));
+    assert!(scene.succeed("plan", &[]).stdout.contains("leaf.grows.internal/green created"));
+    scene.succeed("up", &["--timeout", "60s"]);
+    scene.kubectl(&["get", "leaves.grows.internal/green"]);
+    scene.succeed("down", &["--timeout", "60s"]);
+}
+
+#[test]
 fn a_secret_is_made_once_and_completed_later() {
     let scene = Scene::new("secrets", "");
     let stack = |data: &str| {
@@ -68,6 +88,21 @@ fn a_secret_is_made_once_and_completed_later() {
     assert_says(&ran, &["secret/s configured", "added user"]);
     assert_eq!(scene.field("secret/s", ".data.password"), password);
     assert_eq!(scene.field("secret/s", ".data.user"), "bWU=");
+    scene.kubectl(&["patch", "secret", "s", "--type=merge", "-p", r#"{"data": {"user": null}}"#]);
+    let ran = scene.succeed("up", &[]);
+    assert_says(&ran, &["secret/s configured", "added user"]);
+    assert_eq!(scene.field("secret/s", ".data"), format!(r#"{{"password":"{password}","user":"bWU="}}"#));
+    // Without a word of who owns what, the keys themselves are looked at.
+    scene.kubectl(&[
+        "patch",
+        "secret",
+        "s",
+        "--type=merge",
+        "-p",
+        r#"{"metadata": {"managedFields": [{}]}}"#,
+    ]);
+    assert_says(&scene.succeed("up", &[]), &["nothing to do, 1 object unchanged"]);
+    assert_eq!(scene.field("secret/s", ".data.password"), password);
     let said = scene.bench.said();
     assert!(!said.contains(&password), "the password was printed");
 }

@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 pub(crate) mod least;
+pub(crate) mod memory;
 pub(crate) mod terminal;
 pub(crate) mod world;
 

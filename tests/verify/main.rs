@@ -6,6 +6,7 @@ use crate::support::world::{self, Scenario, Site, World};
 
 mod passes;
 mod programs;
+mod rotation;
 mod scaling;
 #[path = "../support/mod.rs"]
 mod support;
@@ -19,6 +20,8 @@ const SCENARIOS: &[Scenario] = &[
     ("replicas_follow_the_requests_up_and_back", scaling::replicas_follow_the_requests),
     ("a_volume_on_a_cordoned_node_is_named_as_what_a_pod_waits_for", two_nodes::volume_on_a_cordoned_node),
     ("a_drained_node_returns", two_nodes::drained_node_returns),
+    ("grafana_takes_a_rotated_password_and_nothing_else_restarts", rotation::grafana_takes_the_new_password),
+    ("a_grafana_that_keeps_its_database_is_told_of", rotation::a_kept_database_is_told_of),
 ];
 
 fn main() -> ExitCode {

@@ -247,8 +247,8 @@ impl ControlPlane {
     fn start_controllers(&mut self, controller_manager: &Path, scheduler: &Path) -> Result<()> {
         let (config, folder) = (self.kubeconfig(), self.folder.path().to_owned());
         let mut arguments = components::controller_manager(&config, &folder.join("pki"));
-        // A node that a test has added has no kubelet, whose silence would make it one that is not Ready.
-        arguments.push("--node-monitor-grace-period=24h".to_owned());
+        // No kubelet gives signs of life of a node here, which would be NotReady after a minute.
+        arguments.push("--controllers=*,-node-lifecycle-controller".into());
         self.group.spawn(
             "kube-controller-manager",
             Command::new(controller_manager).args(arguments),

@@ -180,5 +180,13 @@ async fn what_does_not_go_is_named_with_what_holds_it() {
     let _watch = run.deployments(&[object]).await;
     let error = waiting.await.expect("no panic").expect_err("a timeout");
     assert_eq!(error.unready()[0].status, Status::Terminating);
-    assert_eq!(error.unready()[0].message, "being deleted, held by example.com/hold");
+    assert_eq!(error.unready()[0].message, "held by finalizer example.com/hold");
+    let error = error.into_error();
+    assert_eq!(error.to_string(), "timed out waiting for deployment.apps/grafana -n monitoring to go");
+    let held = "deployment.apps/grafana -n monitoring: held by finalizer example.com/hold";
+    assert_eq!(error.causes(), [held]);
+    assert_eq!(
+        run.waited(),
+        ["deployment.apps/grafana -n monitoring to go: held by finalizer example.com/hold"]
+    );
 }
