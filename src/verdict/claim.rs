@@ -69,8 +69,8 @@ fn of_one(
         evidence.storage_classes.as_ref().is_some_and(|known| !known.iter().any(|known| known == class))
     };
     if let Some(class) = class.filter(|class| !class.is_empty() && is_missing(class)) {
-        let says_so = words::missing_class(&message) == Some(class);
-        let message = if says_so { message } else { format!("there is no storage class `{class}`") };
+        // In the server's words, which may come later.
+        let message = format!("storageclass.storage.k8s.io \"{class}\" not found");
         return vec![Reason::trouble(of("ProvisioningFailed", message), !comes_yet(class))];
     }
     let uid = metadata.uid.as_deref().unwrap_or_default();

@@ -98,6 +98,8 @@ pub(crate) enum Sign {
     Restarts(u64),
     /// An event with this reason, and this in its message.
     Event(&'static str, &'static str),
+    /// An object of this kind is in this phase.
+    Phase(&'static str, &'static str),
     /// A StatefulSet has a newer revision than that of its pods.
     NewRevision,
     /// A condition of an object of this kind: its type, and its status.
@@ -125,6 +127,7 @@ impl Sign {
                     && object["reason"] == reason
                     && object["message"].as_str().is_some_and(|message| message.contains(words))
             }
+            Self::Phase(kind, phase) => object["kind"] == kind && object["status"]["phase"] == phase,
             Self::NewRevision => {
                 let status = &object["status"];
                 object["kind"] == "StatefulSet"

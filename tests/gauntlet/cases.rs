@@ -3,7 +3,7 @@
 use crate::case::Hands::{
     BreakFirst, MendRegistry, RestartApiServer, ScaleDownFirst, StopNode, StopNodeUntilSign,
 };
-use crate::case::Sign::{Condition, ConditionOf, Event, NewRevision, Restarts, Start, Waiting};
+use crate::case::Sign::{Condition, ConditionOf, Event, NewRevision, Phase, Restarts, Start, Waiting};
 use crate::case::{Case, Sign};
 
 /// Three restarts, and the pauses of 10 and 20 seconds before them.
@@ -47,7 +47,7 @@ const DOOMED: &[Case] = &[
     ),
     doomed("memory-above-every-node", UNSCHEDULABLE, &["Insufficient memory"]),
     doomed("node-selector", UNSCHEDULABLE, &["didn't match Pod's node affinity/selector"]),
-    doomed("claim-class-missing", Event("ProvisioningFailed", "fast-ssd"), &["\"fast-ssd\" not found"]),
+    doomed("claim-class-missing", Phase("PersistentVolumeClaim", "Pending"), &["\"fast-ssd\" not found"]),
     doomed("job-fails", Condition("Job", "Failed", "True"), &["exit code 4", "table users is locked"]),
     doomed("quota", Event("FailedCreate", "exceeded quota"), &["exceeded quota: small"]),
     doomed(

@@ -11,8 +11,8 @@ use crate::watch::Seen;
 /// How soon after its sign a cause that waiting cannot mend must have ended the step, in seconds.
 const PROMPT: f64 = 10.0;
 
-/// How much before its sign: the watch may be told a little later than `up`.
-const EARLY: f64 = -1.0;
+/// How much before its sign: the watch is another program, and on a busy machine is told seconds later than `up`.
+const EARLY: f64 = -5.0;
 
 /// What tells the user how it ended, and why.
 const TELLING: &[&str] = &["diagnosed", "step_failed", "steps_left", "warning", "run_finished"];

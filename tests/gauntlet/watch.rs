@@ -16,6 +16,7 @@ use crate::support::Bench;
 const PATHS: &[&str] = &[
     "/api/v1/pods",
     "/api/v1/events",
+    "/api/v1/persistentvolumeclaims",
     "/api/v1/nodes",
     "/apis/apps/v1/deployments",
     "/apis/apps/v1/statefulsets",
