@@ -21,6 +21,7 @@ use crate::lease::{self, Wish};
 use crate::object::{self, Object, ObjectRef};
 use crate::wait::{Awaited, WaitError, Waiter};
 
+pub(crate) use crate::delete::others::condition;
 pub(crate) use crate::delete::survey::Removal;
 
 mod others;
@@ -264,10 +265,9 @@ impl Work<'_> {
         let mut empty = Vec::new();
         for namespace in namespaces {
             let name = namespace.metadata.name.clone().unwrap_or_default();
-            let others = others::within(self.cluster, &name, inventory).await?;
-            match others::named(&others) {
+            match others::within(self.cluster, &name, inventory).await? {
                 None => empty.push(namespace.clone()),
-                Some(named) => self.say(namespace, Change::Kept, Some(format!("{named} in it"))),
+                why => self.say(namespace, Change::Kept, why),
             }
         }
         Ok(empty)

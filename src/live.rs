@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use futures::future::try_join_all;
 use futures::stream::{FuturesUnordered, StreamExt as _};
+use kube::core::GroupVersionKind;
 
 use crate::cluster::{Cluster, RequestError};
 use crate::object::{self, Object, ObjectRef};
@@ -108,19 +109,36 @@ impl Live {
     }
 }
 
-/// Everything in a namespace. What cannot be listed, because it is not allowed or its server is gone, is left out.
+/// What is in a namespace.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// All that may be seen.
+    pub objects: Vec<Object>,
+    /// The kinds whose objects may not be.
+    pub hidden: Vec<GroupVersionKind>,
+}
+
+/// Everything in a namespace; of a kind whose server is gone there is nothing.
 ///
 /// # Errors
 /// The server's refusal, or no answer in time.
-pub async fn all_in(cluster: &Cluster, namespace: &str) -> Result<Vec<Object>, RequestError> {
+pub async fn all_in(cluster: &Cluster, namespace: &str) -> Result<Contents, RequestError> {
     let kinds = cluster.namespaced_kinds().await?;
     let lists = kinds.iter().map(|kind| async {
         match cluster.list(kind, Some(namespace), None).await {
-            Err(error) if matches!(error.code(), Some(403 | 404 | 405 | 503)) => Ok(Vec::new()),
-            answer => answer,
+            Err(error) if error.code() == Some(403) => Ok(None),
+            Err(error) if matches!(error.code(), Some(404 | 405 | 503)) => Ok(Some(Vec::new())),
+            answer => answer.map(Some),
         }
     });
-    Ok(try_join_all(lists).await?.into_iter().flatten().collect())
+    let mut contents = Contents::default();
+    for (kind, found) in kinds.iter().zip(try_join_all(lists).await?) {
+        match found {
+            Some(found) => contents.objects.extend(found),
+            None => contents.hidden.push(kind.clone()),
+        }
+    }
+    Ok(contents)
 }
 
 impl FromIterator<Object> for Live {

@@ -7,7 +7,7 @@ use crate::cluster::{Cluster, RequestError};
 use crate::delete::survey::name_of;
 use crate::error::Error;
 use crate::inventory::Inventory;
-use crate::live;
+use crate::live::{self, Contents};
 use crate::object::{self, Object, ObjectRef};
 
 /// Kinds, by their groups, whose objects the server or its controllers make of others.
@@ -19,7 +19,19 @@ const DERIVED: [(&str, &str); 5] = [
     ("metrics.k8s.io", "PodMetrics"),
 ];
 
-/// What is in a namespace that neither Kubernetes nor this stack put there.
+/// What has to hold for an object to go, where that is found out only when all else has gone.
+pub(crate) fn condition(object: &Object) -> Option<&'static str> {
+    let name = name_of(object);
+    if name.is(&object::NAMESPACE) {
+        Some("if nothing else is in it")
+    } else if name.is(&object::CUSTOM_RESOURCE_DEFINITION) {
+        Some("if nobody else has objects of its kind")
+    } else {
+        None
+    }
+}
+
+/// Why a namespace must stay: something is in it that neither Kubernetes nor this stack put there, or could be.
 ///
 /// # Errors
 /// The server's refusal, or no answer in time.
@@ -27,11 +39,17 @@ pub(super) async fn within(
     cluster: &Cluster,
     namespace: &str,
     inventory: &Inventory,
-) -> Result<Vec<ObjectRef>, Error> {
-    let found = live::all_in(cluster, namespace).await.map_err(RequestError::into_error)?;
+) -> Result<Option<String>, Error> {
+    let Contents { objects, hidden } =
+        live::all_in(cluster, namespace).await.map_err(RequestError::into_error)?;
     let is_inventory = |object: &Object| ObjectRef::of(object).as_ref() == Some(&inventory.name);
-    let others = found.iter().filter(|object| !comes_by_itself(object) && !is_inventory(object));
-    independent(cluster, others).await.map_err(RequestError::into_error)
+    let others = objects.iter().filter(|object| !comes_by_itself(object) && !is_inventory(object));
+    let others = independent(cluster, others).await.map_err(RequestError::into_error)?;
+    let others = named(&others).map(|named| format!("{named} in it"));
+    let unseen = hidden.iter().find(|kind| !comes_of_others(&kind.group, &kind.kind)).map(|kind| {
+        format!("there is no right to see whether something else is in it, such as a {}", kind.kind)
+    });
+    Ok(others.or(unseen))
 }
 
 /// Why a definition must stay: objects of it that are not of this stack would go with it.
@@ -62,7 +80,7 @@ pub(super) async fn needing(
 }
 
 /// The first of these, with a word on how many more there are: `configmap/x -n y and 2 more are`.
-pub(super) fn named(others: &[ObjectRef]) -> Option<String> {
+fn named(others: &[ObjectRef]) -> Option<String> {
     let first = others.first()?;
     Some(match others.len() {
         1 => format!("{first} is"),
@@ -74,9 +92,13 @@ pub(super) fn named(others: &[ObjectRef]) -> Option<String> {
 fn comes_by_itself(object: &Object) -> bool {
     let name = name_of(object);
     is_leaving(object)
-        || DERIVED.contains(&(name.group.as_str(), name.kind.as_str()))
+        || comes_of_others(&name.group, &name.kind)
         || (name.is(&object::CONFIG_MAP) && name.name == "kube-root-ca.crt")
         || (name.is(&object::SERVICE_ACCOUNT) && name.name == "default")
+}
+
+fn comes_of_others(group: &str, kind: &str) -> bool {
+    DERIVED.contains(&(group, kind))
 }
 
 fn is_leaving(object: &Object) -> bool {

@@ -8,6 +8,7 @@ use futures::future::try_join_all;
 use kube::core::GroupVersionKind;
 
 use crate::cluster::{Cluster, RequestError, namespace_ref};
+use crate::delete::others;
 use crate::error::Error;
 use crate::event::{Change, Events, Kind};
 use crate::helm::{self, Record, Release};
@@ -133,14 +134,16 @@ impl Removal {
 
     /// Says what would be done.
     pub(super) fn announce(&self, purge_data: bool, events: &Events) {
-        let say = |object: ObjectRef, change: Change| {
-            events.send(Kind::ObjectChanged { step: None, object, change, why: Some("dry run".to_owned()) });
+        let say = |object: &Object, change: Change| {
+            let condition = others::condition(object).map(|condition| format!(", {condition}"));
+            let why = Some(format!("dry run{}", condition.unwrap_or_default()));
+            events.send(Kind::ObjectChanged { step: None, object: name_of(object), change, why });
         };
         for object in self.objects().chain(&self.namespaces) {
-            say(name_of(object), Change::Deleted);
+            say(object, Change::Deleted);
         }
         for claim in &self.claims {
-            say(name_of(claim), if purge_data { Change::Deleted } else { Change::Kept });
+            say(claim, if purge_data { Change::Deleted } else { Change::Kept });
         }
         for release in &self.releases {
             events.send(Kind::ReleaseChanged {

@@ -2,6 +2,7 @@
 
 use crate::apply::{Action, Judged, Refusal};
 use crate::changeset::{Changeset, Entry, Outcome, StepChanges, StorageClass, Subject};
+use crate::delete;
 use crate::engine::prepare::Prepared;
 use crate::engine::release::JudgedRelease;
 use crate::event::Change;
@@ -113,13 +114,11 @@ fn pruned(prepared: &Prepared) -> Vec<Entry> {
     let entry = |object: &Object, outcome, why: Option<&str>| {
         ObjectRef::of(object).map(|name| plain(name, outcome, why.map(str::to_owned)))
     };
-    let objects = leftovers.objects().filter_map(|object| entry(object, Outcome::Pruned, None));
-    let if_empty = Some("if nothing else is in it");
-    let namespaces =
-        leftovers.namespaces.iter().filter_map(|object| entry(object, Outcome::Pruned, if_empty));
+    let objects = leftovers.objects().chain(&leftovers.namespaces);
+    let objects = objects.filter_map(|object| entry(object, Outcome::Pruned, delete::condition(object)));
     let holds = Some("it holds data; down --purge-data deletes it");
     let claims = leftovers.claims.iter().filter_map(|object| entry(object, Outcome::Kept, holds));
-    releases.chain(objects).chain(namespaces).chain(claims).collect()
+    releases.chain(objects).chain(claims).collect()
 }
 
 fn plain(name: ObjectRef, outcome: Outcome, why: Option<String>) -> Entry {

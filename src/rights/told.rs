@@ -19,7 +19,7 @@ const REASONS: Need = Wish("up cannot tell why something is not ready");
 const MASKS: Need = Wish("a failure shows no log of a pod that is given a Secret: it could not be masked");
 const FREES: Need = Wish("a StatefulSet that is stuck at a broken pod is not helped");
 const CLASSES: Need = Wish("whether an Ingress has a class cannot be told");
-const OTHERS: Need = Wish("down cannot see what else is in the namespace before that goes");
+const OTHERS: Need = Wish("down keeps the namespace: it cannot see what else is in it");
 const WHOLE: Need = Wish("checks of verify that look at the whole cluster are skipped");
 
 impl Rights {

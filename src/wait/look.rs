@@ -45,7 +45,7 @@ impl Waiter {
     async fn look_around(&self, namespace: &str, unknown: Unknowns) -> Around {
         let contents = async {
             if unknown.contents {
-                return live::all_in(&self.cluster, namespace).await;
+                return live::all_in(&self.cluster, namespace).await.map(|contents| contents.objects);
             }
             let kinds = if unknown.pods { &[object::REPLICA_SET, object::JOB, object::POD][..] } else { &[] };
             let lists = kinds

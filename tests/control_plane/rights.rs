@@ -4,7 +4,7 @@ use devcluster::{ControlPlane, Identity, Tool};
 use serde_json::{Value, json};
 
 use crate::support::{Bench, Ran, least};
-use crate::{CLUSTER, Scene, config_map};
+use crate::{CLUSTER, Scene, assert_says, config_map};
 
 /// The class that the built-in stack's claims get.
 const CLASS: &str = r#"{"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "none",
@@ -118,4 +118,25 @@ fn a_role_is_tried_where_its_namespace_is_there() {
     let stack = scene.folder().to_str().expect("a path");
     assert_eq!(admin.run(&["up", "--stack", stack]).code, 0);
     scene.end(0, "check", &[]);
+}
+
+#[test]
+fn a_namespace_stays_when_it_cannot_be_seen_what_else_is_in_it() {
+    let mut scene = Scene::new("unseen", &config_map("one", "a"));
+    scene.succeed("up", &[]);
+    scene.kubectl(&["create", "role", "others", "--verb=get", "--resource=pods"]);
+    least::bind(&scene.bench, &[("unseeing".to_owned(), least::role())]);
+    let kubeconfig = CLUSTER.kubeconfig_for(&Identity::user("unseeing")).expect("a kubeconfig");
+    let admin = std::mem::replace(&mut scene.bench, Bench::new(&kubeconfig));
+    let foreseen = scene.succeed("down", &["--dry-run"]);
+    assert_says(&foreseen, &["namespace/unseen deleted (dry run, if nothing else is in it)"]);
+    let ran = scene.succeed("down", &[]);
+    assert_says(&ran, &["namespace/unseen kept (there is no right to see whether something else is in it"]);
+    scene.bench = admin;
+    assert_says(
+        &scene.succeed("down", &[]),
+        &["namespace/unseen kept (role.rbac.authorization.k8s.io/others"],
+    );
+    scene.kubectl(&["delete", "role", "others"]);
+    assert_says(&scene.succeed("down", &[]), &["namespace/unseen deleted"]);
 }

@@ -35,7 +35,9 @@ pub(crate) fn least_role_is_enough(world: &World) {
     assert!(!verified.contains("no right to"), "{verified}");
     user.succeed(&["check"]);
     let leaving = Timestamp::now();
-    user.succeed(&["down", "--purge-data"]);
+    let left = user.succeed(&["down", "--purge-data"]);
+    let kept = "namespace/monitoring kept (there is no right to see whether something else is in it";
+    assert!(left.stderr.contains(kept), "{}", left.stderr);
 
     let working = asked(world, began..leaving);
     let made = |verb: &str, resource: &str| working.get(resource).is_some_and(|verbs| verbs.contains(verb));
@@ -43,6 +45,7 @@ pub(crate) fn least_role_is_enough(world: &World) {
     assert_eq!(untold(&working, &told, false), Vec::<String>::new());
     // What else is in a namespace that goes is asked of every kind.
     assert_eq!(untold(&asked(world, leaving..Timestamp::now()), &told, true), Vec::<String>::new());
+    world.bench.succeed(&["down"]);
     world.bench.kubectl(["delete", "clusterrole,clusterrolebinding", USER]);
 }
 
