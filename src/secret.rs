@@ -144,7 +144,7 @@ fn is_missing(found: &Object, key: &str) -> bool {
 }
 
 /// Makes the Secret if it is not there, adds keys that are missing, and gives random ones new values if that is wanted; any
-/// other value that is there is never changed. `seen` is how it stood.
+/// other value that is there is never changed. `seen` is how it stood, and `revision` is what values that are made here get.
 ///
 /// # Errors
 /// What [`judge`] refuses, the server's refusal, or no answer in time.
@@ -155,18 +155,19 @@ pub async fn ensure(
     spec: &SecretSpec,
     seen: Option<&Object>,
     values: Values,
+    revision: &str,
 ) -> Result<Ensured, Error> {
     let mut tries = 0;
     let mut found = seen.cloned();
     loop {
         tries += 1;
-        let Judged { change, why, revision } = judge(inventory, name, spec, found.as_ref(), values)?;
-        if let Some(revision) = revision {
+        let Judged { change, why, revision: kept } = judge(inventory, name, spec, found.as_ref(), values)?;
+        if let Some(revision) = kept {
             return Ok(Ensured { change, why, revision });
         }
         let answer = match &found {
-            None => create(cluster, inventory, name, spec).await,
-            Some(found) => complete(cluster, inventory, name, spec, found, values).await,
+            None => create(cluster, inventory, name, spec, revision).await,
+            Some(found) => complete(cluster, inventory, name, spec, found, values, revision).await,
         };
         match answer {
             Ok(made) => return Ok(Ensured { change, why, revision: revision_of(&made) }),
@@ -185,8 +186,8 @@ async fn create(
     inventory: &Inventory,
     name: &ObjectRef,
     spec: &SecretSpec,
+    revision: &str,
 ) -> Result<Object, RequestError> {
-    let revision = random(12);
     let data = spec.data.iter().map(|(key, value)| (key.clone(), json!(encoded(value))));
     let object = Object {
         types: Some(types()),
@@ -194,7 +195,7 @@ async fn create(
             name: Some(name.name.clone()),
             namespace: name.namespace.clone(),
             labels: Some([(PART_OF.to_owned(), inventory.id())].into()),
-            annotations: Some([(REVISION.to_owned(), revision.expose_secret().to_owned())].into()),
+            annotations: Some([(REVISION.to_owned(), revision.to_owned())].into()),
             ..ObjectMeta::default()
         },
         data: json!({ "type": "Opaque", "data": data.collect::<Map<_, _>>() }),
@@ -210,6 +211,7 @@ async fn complete(
     spec: &SecretSpec,
     found: &Object,
     values: Values,
+    revision: &str,
 ) -> Result<Object, RequestError> {
     let data = spec.data.iter().filter(|(key, value)| is_missing(found, key) || is_renewed(value, values));
     let data = data.map(|(key, value)| (key.clone(), json!(encoded(value))));
@@ -218,9 +220,15 @@ async fn complete(
         "data": data.collect::<Map<_, _>>(),
     });
     if inventory.owns(found) {
-        patch["metadata"]["annotations"] = json!({ REVISION: random(12).expose_secret() });
+        patch["metadata"]["annotations"] = json!({ REVISION: revision });
     }
     cluster.merge(name, &patch).await
+}
+
+/// A revision for values that are yet to be made.
+#[must_use]
+pub fn new_revision() -> String {
+    random(12).expose_secret().to_owned()
 }
 
 /// Our own mark, or the version of a Secret that was there before and stays unmarked.

@@ -20,7 +20,7 @@ use crate::plan::Plan;
 use crate::secret::{self, Values};
 use crate::storage::{self, Choice};
 
-/// Stands for the revision of a Secret that is yet to be made.
+/// Stands in the plan for the revision of a Secret that is yet to be made; a run has the real one.
 const NEW_REVISION: &str = "(a new one)";
 
 /// What a run will do.

@@ -21,7 +21,7 @@ use crate::inventory::{Inventory, ReleaseEntry};
 use crate::live::Live;
 use crate::object::{self, ObjectRef};
 use crate::plan::Plan;
-use crate::secret::Values;
+use crate::secret::{self, Values};
 use crate::storage;
 use crate::verdict::{Circumstances, Promised};
 use crate::wait::Waiter;
@@ -48,7 +48,7 @@ pub(super) struct Run {
     pub(super) releases: BTreeMap<Release, JudgedRelease>,
     /// What the stack has no more.
     leftovers: Removal,
-    /// The revision of each Secret of the stack, also of those whose step is left out.
+    /// The revision of each Secret of the stack, also of one that is yet to be made, and of those whose step is left out.
     pub(super) revisions: Mutex<BTreeMap<String, String>>,
     /// What became of the stack's namespace, which is made before its step.
     pub(super) namespace_change: Change,
@@ -104,7 +104,10 @@ impl Run {
         }
         announce(&mut inventory, &plan);
         inventory.save(cluster).await.map_err(RequestError::into_error)?;
-        let revisions = secrets.into_iter().filter_map(|(name, judged)| Some((name, judged.revision?)));
+        // A reader whose step does not need the Secret's may come first.
+        let revisions = secrets
+            .into_iter()
+            .map(|(name, judged)| (name, judged.revision.unwrap_or_else(secret::new_revision)));
         let run = Self {
             cluster: cluster.clone(),
             events: events.clone(),

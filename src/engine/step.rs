@@ -124,7 +124,8 @@ async fn ensure_secret(run: &Run, step: &PlannedStep, done: &mut Done) -> Result
     let inventory = run.inventory.lock().await.clone();
     let name = ObjectRef::new(&object::SECRET, Some(&run.namespace), &spec.name);
     let seen = run.live.get(&name);
-    let ensured = secret::ensure(&run.cluster, &inventory, &name, spec, seen, run.values).await?;
+    let revision = run.revisions.lock().await[&spec.name].clone();
+    let ensured = secret::ensure(&run.cluster, &inventory, &name, spec, seen, run.values, &revision).await?;
     run.revisions.lock().await.insert(spec.name.clone(), ensured.revision);
     done.tally.count(ensured.change);
     run.events.send(Kind::ObjectChanged {

@@ -53,6 +53,17 @@ fn value(scene: &Scene, key: &str) -> [String; 2] {
 }
 
 #[test]
+fn a_reader_that_comes_before_its_secret_is_not_changed_by_it() {
+    let scene = scene("early", &reader("reads", 0));
+    let stack = std::fs::read_to_string(scene.folder().join("stack.yaml")).expect("the stack");
+    let stack = stack.replace("[credentials, other]", "[other]");
+    scene.write("stack.yaml", &stack.replace("name: credentials,", "name: credentials, needs: [main],"));
+    scene.succeed("up", &[]);
+    assert_eq!(scene.field("deployment/reads", READ), scene.field("secret/s", REVISION));
+    assert_says(&scene.succeed("up", &[]), &["nothing to do, 3 objects unchanged"]);
+}
+
+#[test]
 fn random_values_are_new_and_what_reads_them_starts_anew() {
     let scene = scene("rotated", &reader("reads", 0));
     scene.succeed("up", &[]);
