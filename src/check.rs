@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use crate::check::survey::Survey;
-use crate::cluster::{Cluster, RequestError, Target};
+use crate::cluster::{RequestError, Target};
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::plan::Plan;
@@ -38,12 +38,14 @@ pub async fn run(
     options: &Options,
     tell: &mut dyn FnMut(&[Finding]),
 ) -> Vec<Finding> {
-    let mut report = Report { found: Vec::new(), context: None, tell };
-    report.add(vec![stack(&plan)]);
+    let mut report = Report { found: Vec::new(), target: target.clone(), tell };
+    report.add([stack(&plan)]);
     let mut plan = plan.ok();
     let (reached, found) = place::reach(target, options).await;
     let (cluster, identity) = reached.unzip();
-    report.context = cluster.as_ref().map(|cluster| cluster.context().to_owned());
+    if let Some(cluster) = &cluster {
+        report.target = cluster.target().clone();
+    }
     report.add(found);
 
     let surveyed = plan.clone();
@@ -57,8 +59,7 @@ pub async fn run(
     report.add([grounds, vec![storage, lease]].concat());
     let Some(plan) = &plan else {
         let unknown = |(category, id)| Finding::skipped(category, id, "needs stack/valid");
-        report
-            .add([(charts::CATEGORY, charts::VERSION), (rights::CATEGORY, rights::ALL)].map(unknown).into());
+        report.add([(charts::CATEGORY, charts::VERSION), (rights::CATEGORY, rights::ALL)].map(unknown));
         return report.found;
     };
 
@@ -79,17 +80,14 @@ pub async fn run(
 /// What was found, and whom it is told to.
 struct Report<'a> {
     found: Vec<Finding>,
-    /// The context, once it is known.
-    context: Option<String>,
+    /// What hints are to name: what was asked for, and once it is known the context in use.
+    target: Target,
     tell: &'a mut dyn FnMut(&[Finding]),
 }
 
 impl Report<'_> {
-    fn add(&mut self, found: Vec<Finding>) {
-        let found: Vec<_> = match &self.context {
-            Some(context) => found.iter().map(|finding| finding.in_context(context)).collect(),
-            None => found,
-        };
+    fn add(&mut self, found: impl IntoIterator<Item = Finding>) {
+        let found: Vec<_> = found.into_iter().map(|finding| finding.naming(&self.target)).collect();
         (self.tell)(&found);
         self.found.extend(found);
     }
@@ -106,9 +104,9 @@ fn stack(plan: &Result<Plan, Error>) -> Finding {
 }
 
 /// What a request that was refused, or not answered, means for a check.
-fn unanswered(category: &'static str, id: &'static str, error: RequestError, cluster: &Cluster) -> Finding {
+fn unanswered(category: &'static str, id: &'static str, error: RequestError) -> Finding {
     match error.forbidden() {
         Some(right) => Finding::skipped(category, id, format!("no right to {right}")),
-        None => Finding::failed(category, id, &error.into_preflight(cluster.context())),
+        None => Finding::failed(category, id, &error.into_preflight()),
     }
 }

@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,9 +34,10 @@ pub use crate::cluster::clock::Reading;
 pub use crate::cluster::forward::{Answer, Port};
 pub use crate::cluster::identity::{Consent, Identity};
 pub use crate::cluster::patience::Contact;
-pub(crate) use crate::cluster::request::address;
+pub(crate) use crate::cluster::request::ADDRESS;
 pub use crate::cluster::request::{RequestError, Verb};
 pub use crate::cluster::review::Act;
+pub use crate::cluster::target::Target;
 
 mod clock;
 mod forward;
@@ -52,6 +52,7 @@ mod review;
 #[cfg(test)]
 pub(crate) mod server;
 mod stranger;
+mod target;
 mod watching;
 
 /// The name under which this program owns fields.
@@ -65,15 +66,6 @@ const MOST_WAITING: usize = 1024;
 
 /// How this program is named in the API server's audit log.
 const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-
-/// Which cluster to speak to.
-#[derive(Clone, Debug, Default)]
-pub struct Target {
-    /// The kubeconfig file; `KUBECONFIG`, `~/.kube/config` or the pod's own account when `None`.
-    pub kubeconfig: Option<PathBuf>,
-    /// The context; the current one when `None`.
-    pub context: Option<String>,
-}
 
 /// A connection to one cluster. Cheap to clone.
 #[derive(Clone)]
@@ -170,7 +162,7 @@ impl Cluster {
         self.certificate_expiry.filter(|expiry| *expiry < Timestamp::now())
     }
 
-    /// The kubeconfig that was asked for and the context in use, for programs that are started for this cluster.
+    /// The kubeconfig that was asked for and the context in use, for programs and commands that are to go to this cluster.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target

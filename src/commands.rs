@@ -8,10 +8,11 @@ use clap::error::ErrorKind;
 
 use crate::apply::Leave;
 use crate::cli::{self, Cli, Command, Common, Steps, Wanted};
-use crate::cluster::{Identity, Target};
+use crate::cluster::{Cluster, Identity, Target};
 use crate::engine;
 use crate::error::{Error, Exit};
 use crate::plan::Selection;
+use crate::preflight;
 use crate::report::{Color, Options, Output, Printer, Verbosity};
 use crate::secret::Values;
 use crate::stack::Stack;
@@ -133,7 +134,46 @@ impl Wanted {
 }
 
 fn target(common: &Common) -> Target {
-    Target { kubeconfig: common.kubeconfig.clone(), context: common.context.clone() }
+    Target {
+        kubeconfig: common.kubeconfig.clone(),
+        context: common.context.clone(),
+        stack: common.stack.clone(),
+    }
+}
+
+/// Connects to the cluster, finds out which it is, and works on it; the hint of what goes wrong can be pasted.
+async fn on_cluster<T, E: Hinted>(
+    common: &Common,
+    work: impl AsyncFnOnce(&Cluster, &Identity) -> Result<T, E>,
+) -> Result<T, E> {
+    let target = target(common);
+    let cluster = Cluster::connect(&target).await.map_err(|error| error.naming(&target))?;
+    let work = async {
+        let identity = preflight::reach(&cluster).await?;
+        work(&cluster, &identity).await
+    };
+    work.await.map_err(|error| error.naming(cluster.target()))
+}
+
+/// An error that may have a hint.
+trait Hinted: From<Error> {
+    /// The same with cluster and stack named in the commands of its hint.
+    fn naming(self, target: &Target) -> Self;
+}
+
+impl Hinted for Error {
+    fn naming(self, target: &Target) -> Self {
+        self.map_hint(|hint| target.name_in(hint))
+    }
+}
+
+impl Hinted for anyhow::Error {
+    fn naming(self, target: &Target) -> Self {
+        match self.downcast::<Error>() {
+            Ok(error) => error.naming(target).into(),
+            Err(other) => other,
+        }
+    }
 }
 
 fn stack(common: &Common) -> Result<Stack, Error> {

@@ -11,7 +11,6 @@ use futures::join;
 use tokio::time::timeout;
 
 use crate::cluster::Cluster;
-use crate::error::name_context;
 use crate::event::{Diagnosis, PodReason, Verdict, WarningEvent};
 use crate::evidence::{Evidence, Sights, last_seen, times};
 use crate::object::{self, Kind, Object, ObjectRef};
@@ -52,7 +51,7 @@ async fn one(cluster: &Cluster, subject: Subject) -> Diagnosis {
     let Subject { object, assessment: Assessment { status, message }, reasons, evidence } = subject;
     let pods: Vec<_> = reasons.into_iter().map(|reason| reason.what).collect();
     let verdict = if status == Status::Failed { Verdict::Doomed } else { Verdict::OutOfTime };
-    let hint = name_context(&hint::of(&object, pods.first()), cluster.context());
+    let hint = cluster.target().name_in(&hint::of(&object, pods.first()));
     Diagnosis {
         log: log::excerpt(cluster, object.namespace.as_deref(), &pods, &evidence).await,
         warnings: warnings(&evidence, &pods),

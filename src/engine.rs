@@ -250,8 +250,8 @@ fn notes(plan: &Plan, run: &Run) -> Vec<String> {
         plan.hosts().map(|host| format!("http://{host}/ through the cluster's ingress")).collect();
     for step in &plan.steps {
         if let Some(secret) = &step.secret {
-            let context = run.cluster.context();
-            notes.push(format!("{}: bootstrap credentials --show --context {context}", secret.name));
+            let show = run.cluster.target().name_in("bootstrap credentials --show");
+            notes.push(format!("{}: {show}", secret.name));
         }
     }
     notes

@@ -59,10 +59,10 @@ impl Error {
         self
     }
 
-    /// Names the context in the commands of the hint, so that they can be pasted wherever the current one is another.
+    /// The same error with its hint, if there is one, put another way.
     #[must_use]
-    pub fn in_context(mut self, context: &str) -> Self {
-        self.hint = self.hint.map(|hint| name_context(&hint, context));
+    pub fn map_hint(mut self, put: impl FnOnce(&str) -> String) -> Self {
+        self.hint = self.hint.as_deref().map(put);
         self
     }
 
@@ -118,22 +118,6 @@ impl Error {
     }
 }
 
-/// Names the context in the commands of a hint, unless it names one.
-#[must_use]
-pub fn name_context(hint: &str, context: &str) -> String {
-    if hint.contains("--context") {
-        return hint.to_owned();
-    }
-    [
-        ("kubectl ", format!("kubectl --context {context} ")),
-        ("bootstrap up", format!("bootstrap up --context {context}")),
-        ("bootstrap down", format!("bootstrap down --context {context}")),
-        ("bootstrap verify", format!("bootstrap verify --context {context}")),
-    ]
-    .iter()
-    .fold(hint.to_owned(), |hint, (command, named)| hint.replace(command, named))
-}
-
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -143,23 +127,5 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as _)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_hint_names_the_context_once() {
-        let hint =
-            |text: &str| Error::new(Exit::Doomed, "x").hint(text).in_context("blog").hint.unwrap_or_default();
-        assert_eq!(hint("kubectl describe pod/x -n y"), "kubectl --context blog describe pod/x -n y");
-        assert_eq!(
-            hint("go on: bootstrap down --purge-data"),
-            "go on: bootstrap down --context blog --purge-data"
-        );
-        assert_eq!(hint("kubectl --context blog get x"), "kubectl --context blog get x");
-        assert_eq!(hint("wait for it with --wait-lock"), "wait for it with --wait-lock");
     }
 }

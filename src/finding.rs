@@ -5,7 +5,8 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use crate::error::{self, Error};
+use crate::cluster::Target;
+use crate::error::Error;
 
 /// What one check has found. As JSON its fields have these names, and `category` and `id` together are a name that stays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -59,10 +60,10 @@ impl Finding {
         Self { category, id: id.into(), outcome: Outcome::Skipped, message: why.into(), hint: None }
     }
 
-    /// Itself, with the context named in the commands of its hint, so that they can be pasted.
+    /// Itself, with cluster and stack named in the commands of its hint, so that they can be pasted.
     #[must_use]
-    pub fn in_context(&self, context: &str) -> Self {
-        let hint = self.hint.as_ref().map(|hint| error::name_context(hint, context));
+    pub fn naming(&self, target: &Target) -> Self {
+        let hint = self.hint.as_deref().map(|hint| target.name_in(hint));
         Self { hint, ..self.clone() }
     }
 }

@@ -116,6 +116,12 @@ impl Inventory {
         self.saved.is_some()
     }
 
+    /// Tells whether there is more of the stack than the claims that a `down` has kept.
+    #[must_use]
+    pub fn is_installed(&self) -> bool {
+        self.exists() && !(self.content.steps.is_empty() && self.content.releases.is_empty())
+    }
+
     /// The id that all members carry as the label [`PART_OF`].
     #[must_use]
     pub fn id(&self) -> String {

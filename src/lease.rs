@@ -72,7 +72,7 @@ pub async fn acquire(
         match cluster.create(&lease(&name, &holder, None)).await {
             Ok(_) => break,
             Err(error) if error.already_exists() => {}
-            Err(error) => return Err(error.into_preflight(cluster.context())),
+            Err(error) => return Err(error.into_preflight()),
         }
         let Some(found) = cluster.get(&name).await.map_err(RequestError::into_error)? else { continue };
         let who = Holder::of(&found);

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use kube::core::GroupVersionKind;
 
@@ -110,32 +110,30 @@ impl Live {
 }
 
 /// What is in a namespace.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Contents {
-    /// All that may be seen.
+    /// All that could be listed.
     pub objects: Vec<Object>,
-    /// The kinds whose objects may not be.
-    pub hidden: Vec<GroupVersionKind>,
+    /// The kinds of which it is not known what there is, and why.
+    pub unknown: Vec<(GroupVersionKind, RequestError)>,
 }
 
 /// Everything in a namespace; of a kind whose server is gone there is nothing.
 ///
 /// # Errors
-/// The server's refusal, or no answer in time.
+/// The server's refusal, or no answer in time, when it is asked which kinds there are.
 pub async fn all_in(cluster: &Cluster, namespace: &str) -> Result<Contents, RequestError> {
     let kinds = cluster.namespaced_kinds().await?;
-    let lists = kinds.iter().map(|kind| async {
-        match cluster.list(kind, Some(namespace), None).await {
-            Err(error) if error.code() == Some(403) => Ok(None),
-            Err(error) if matches!(error.code(), Some(404 | 405 | 503)) => Ok(Some(Vec::new())),
-            answer => answer.map(Some),
-        }
+    let lists = kinds.into_iter().map(|kind| async {
+        let found = cluster.list(&kind, Some(namespace), None).await;
+        (kind, found)
     });
     let mut contents = Contents::default();
-    for (kind, found) in kinds.iter().zip(try_join_all(lists).await?) {
+    for (kind, found) in join_all(lists).await {
         match found {
-            Some(found) => contents.objects.extend(found),
-            None => contents.hidden.push(kind.clone()),
+            Ok(found) => contents.objects.extend(found),
+            Err(error) if matches!(error.code(), Some(404 | 405 | 503)) => {}
+            Err(error) => contents.unknown.push((kind, error)),
         }
     }
     Ok(contents)

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{Cluster, Identity, RequestError, address};
+use crate::cluster::{ADDRESS, Cluster, Identity, RequestError};
 use crate::error::{Error, Exit};
 use crate::event::{Events, Kind};
 use crate::object::{self, Object, ObjectRef};
@@ -37,9 +37,17 @@ const SYSTEM: &str = "kube-system";
 /// # Errors
 /// Exit 3, with a hint, when the server is not reached, refuses, or is too old.
 pub async fn reach(cluster: &Cluster) -> Result<Identity, Error> {
-    let version = cluster.version().await.map_err(|error| refused(cluster, error))?;
-    supported(&version, cluster.context())?;
-    cluster.identify(version).await.map_err(|error| error.into_preflight(cluster.context()))
+    let version = version(cluster).await?;
+    supported(&version)?;
+    cluster.identify(version).await.map_err(RequestError::into_preflight)
+}
+
+/// Asks the server for its version, which needs no more than that it lets one in.
+///
+/// # Errors
+/// Exit 3, with a hint, when the server is not reached or refuses.
+pub async fn version(cluster: &Cluster) -> Result<String, Error> {
+    cluster.version().await.map_err(|error| refused(cluster, error))
 }
 
 /// Credentials that are refused are explained by the certificate, if that has expired.
@@ -52,7 +60,7 @@ fn refused(cluster: &Cluster, error: RequestError) -> Error {
                 .because(error)
                 .hint("get a new one from where the cluster is run, such as: k3d kubeconfig merge --all")
         }
-        None => error.into_preflight(context),
+        None => error.into_preflight(),
     }
 }
 
@@ -60,11 +68,11 @@ fn refused(cluster: &Cluster, error: RequestError) -> Error {
 ///
 /// # Errors
 /// Exit 3, with a hint, when it is too old, or no version at all.
-pub fn supported(version: &str, context: &str) -> Result<(), Error> {
+pub fn supported(version: &str) -> Result<(), Error> {
     let mut numbers = version.trim_start_matches('v').split('.').map_while(|part| part.parse::<u64>().ok());
     let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else {
         let message = format!("what answers is no Kubernetes: it says that its version is `{version}`");
-        return Err(Error::new(Exit::Preflight, message).hint(address(context)));
+        return Err(Error::new(Exit::Preflight, message).hint(ADDRESS));
     };
     if (major, minor) < OLDEST {
         let (oldest_major, oldest_minor) = OLDEST;
@@ -89,7 +97,7 @@ pub async fn gate(
     events: &Events,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
-    let mut seen = Seen::read(cluster).await.map_err(|error| error.into_preflight(cluster.context()))?;
+    let mut seen = Seen::read(cluster).await.map_err(RequestError::into_preflight)?;
     if seen.missing(&is_ours).is_empty() {
         return Ok(());
     }
@@ -143,9 +151,9 @@ pub async fn gate(
 /// The server's refusal, or no answer in time.
 pub async fn look(cluster: &Cluster, is_ours: impl Fn(&Object) -> bool) -> Result<Grounds, RequestError> {
     let seen = Seen::read(cluster).await?;
-    let lacks = seen.missing(&is_ours);
+    let (lacks, has_dns) = (seen.missing(&is_ours), seen.has_dns());
     let nodes = seen.objects.into_iter().filter(|(name, _)| name.is(&object::NODE));
-    Ok(Grounds { nodes: nodes.map(|(_, node)| node).collect(), lacks, unseen: seen.unseen })
+    Ok(Grounds { nodes: nodes.map(|(_, node)| node).collect(), has_dns, lacks, unseen: seen.unseen })
 }
 
 /// What a run would begin on.
@@ -153,6 +161,8 @@ pub async fn look(cluster: &Cluster, is_ours: impl Fn(&Object) -> bool) -> Resul
 pub struct Grounds {
     /// The cluster's nodes.
     pub nodes: Vec<Object>,
+    /// Whether cluster DNS is where nearly all clusters have it, in `kube-system`.
+    pub has_dns: bool,
     lacks: Vec<Lack>,
     unseen: Vec<(Matter, String)>,
 }
@@ -261,6 +271,12 @@ impl Seen {
         }
     }
 
+    /// Tells whether there is a Service or a pod of cluster DNS; a cluster without either has its DNS elsewhere.
+    fn has_dns(&self) -> bool {
+        let mut found = self.objects.iter().filter(|(_, object)| is_dns(object));
+        found.any(|(name, _)| name.is(&object::SERVICE) || name.is(&object::POD))
+    }
+
     fn missing(&self, is_ours: &impl Fn(&Object) -> bool) -> Vec<Lack> {
         let mut missing = Vec::new();
         let of = |kind: &'static object::Kind| {
@@ -275,12 +291,8 @@ impl Seen {
                 is_fatal: true,
             });
         }
-        let dns = |kind| of(kind).filter(|object| is_dns(object));
-        // A cluster without either has its DNS elsewhere.
-        let has_dns = dns(&object::SERVICE).next().is_some() || dns(&object::POD).next().is_some();
-        if sees(Matter::Dns)
-            && has_dns
-            && !dns(&object::POD).any(|pod| condition(pod, "Ready") == Some("True"))
+        let mut dns_pods = of(&object::POD).filter(|pod| is_dns(pod));
+        if sees(Matter::Dns) && self.has_dns() && !dns_pods.any(|pod| condition(pod, "Ready") == Some("True"))
         {
             missing.push(Lack {
                 matter: Matter::Dns,

@@ -39,7 +39,7 @@ impl Fake {
         // Of helms on one release of one context only one works at a time, so each test has a context of its own.
         let context = folder.path().file_name().expect("a name").to_string_lossy().into_owned();
         let kubeconfig = Some(PathBuf::from("/kube config"));
-        let target = Target { kubeconfig, context: Some(context.clone()) };
+        let target = Target { kubeconfig, context: Some(context.clone()), ..Target::default() };
         Self { helm: Helm::at(program, &target), context, folder }
     }
 

@@ -33,11 +33,11 @@ pub(super) async fn look(cluster: Option<&Cluster>, plan: Option<&Plan>) -> Vec<
     let (reading, grounds) = tokio::join!(cluster.clock(), preflight::look(cluster, is_ours));
     let clock = match reading {
         Ok(reading) => clock(reading),
-        Err(error) => unanswered("clock", "skew", error, cluster),
+        Err(error) => unanswered("clock", "skew", error),
     };
     let parts = match grounds {
         Ok(grounds) => parts(&grounds).into(),
-        Err(error) => vec![unanswered(PARTS[0].0, PARTS[0].1, error, cluster)],
+        Err(error) => vec![unanswered(PARTS[0].0, PARTS[0].1, error)],
     };
     [vec![clock], parts].concat()
 }
@@ -59,7 +59,7 @@ pub(super) async fn lease(cluster: Option<&Cluster>, plan: Option<&Plan>) -> Fin
             let held = Error::new(Exit::Refused, format!("another run works on this stack: {who}"));
             Finding::failed(category, id, &held.hint("wait for it: bootstrap up --wait-lock"))
         }
-        Err(error) => unanswered(category, id, error, cluster),
+        Err(error) => unanswered(category, id, error),
     }
 }
 
@@ -88,10 +88,15 @@ fn parts(grounds: &Grounds) -> [Finding; 4] {
         Some(right) => Finding::skipped("nodes", "pressure", format!("no right to {right}")),
         None => pressure(nodes),
     };
+    let dns = if grounds.has_dns {
+        "cluster DNS has a ready pod"
+    } else {
+        "no cluster DNS in kube-system to wait for"
+    };
     [
         matter(grounds, Matter::Nodes, ("nodes", "ready"), &format!("{ready} of {} are Ready", nodes.len())),
         pressure,
-        matter(grounds, Matter::Dns, ("system", "dns"), "cluster DNS lacks nothing"),
+        matter(grounds, Matter::Dns, ("system", "dns"), dns),
         matter(grounds, Matter::Apis, ("system", "apis"), "every aggregated API answers"),
     ]
 }

@@ -1,7 +1,7 @@
 //! Which cluster it is, and whether it is one that can be worked with.
 
 use super::Options;
-use crate::cluster::{Cluster, Consent, Identity, Target};
+use crate::cluster::{Cluster, Consent, Identity, RequestError, Target};
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::preflight;
@@ -25,15 +25,14 @@ pub(super) async fn reach(target: &Target, options: &Options) -> (Option<(Cluste
 
 async fn identify(target: &Target) -> Result<(Cluster, Identity), Error> {
     let cluster = Cluster::connect(target).await?;
-    let version = cluster.version().await.map_err(|error| error.into_preflight(cluster.context()))?;
-    let identity =
-        cluster.identify(version).await.map_err(|error| error.into_preflight(cluster.context()))?;
+    let version = preflight::version(&cluster).await?;
+    let identity = cluster.identify(version).await.map_err(RequestError::into_preflight)?;
     Ok((cluster, identity))
 }
 
 fn version(identity: &Identity) -> Finding {
     let version = &identity.version;
-    match preflight::supported(version, &identity.context) {
+    match preflight::supported(version) {
         Ok(()) => Finding::passed("cluster", "version", format!("Kubernetes {version} is supported")),
         Err(error) => Finding::failed("cluster", "version", &error),
     }

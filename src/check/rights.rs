@@ -48,7 +48,7 @@ async fn ask(cluster: &Cluster, rights: &Rights) -> Vec<Finding> {
         match answers {
             Ok(allowed) => judge(resource, verbs, &allowed),
             Err(error) => {
-                let error = error.into_preflight(cluster.context());
+                let error = error.into_preflight();
                 Finding::failed(CATEGORY, resource.to_string(), &error)
             }
         }

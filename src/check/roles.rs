@@ -57,7 +57,7 @@ async fn attempt_one(cluster: &Cluster, name: ObjectRef, object: &Object) -> Fin
             let right = format!("no right to {} {name} at all", verb.name());
             return Finding::skipped(CATEGORY, id, right);
         }
-        Err(error) => return Finding::failed(CATEGORY, id, &error.into_preflight(cluster.context())),
+        Err(error) => return Finding::failed(CATEGORY, id, &error.into_preflight()),
     }
     let answer = if is_there {
         cluster.dry_run(object, true).await.map(drop)
@@ -75,7 +75,7 @@ async fn attempt_one(cluster: &Cluster, name: ObjectRef, object: &Object) -> Fin
             let hint = "whoever makes a role must have all that it grants; see what you have: kubectl auth can-i --list";
             Finding::failed(CATEGORY, id, &refused.hint(hint))
         }
-        Err(error) => Finding::failed(CATEGORY, id, &error.into_preflight(cluster.context())),
+        Err(error) => Finding::failed(CATEGORY, id, &error.into_preflight()),
     }
 }
 

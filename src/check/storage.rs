@@ -25,7 +25,7 @@ pub(super) async fn choose(
     };
     let (classes, live, installed) = match read(cluster, plan).await {
         Ok(read) => read,
-        Err(error) => return (false, unanswered(CATEGORY, ID, error, cluster)),
+        Err(error) => return (false, unanswered(CATEGORY, ID, error)),
     };
     match storage::choose(plan, &live, &classes, &options.storage_class, installed) {
         Ok(None) => (false, Finding::passed(CATEGORY, ID, "no claim wants a storage class")),

@@ -298,27 +298,23 @@ impl RequestError {
 
     /// Makes it the error of a check before the first change.
     #[must_use]
-    pub fn into_preflight(self, context: &str) -> Error {
+    pub fn into_preflight(self) -> Error {
         let hint = match self.code() {
-            Some(401) => format!(
-                "the cluster refused the credentials of context `{context}` (expired certificate or token?): kubectl --context {context} auth whoami"
-            ),
-            Some(403) => format!("see which rights are lacking: bootstrap check --context {context}"),
-            Some(300..=399) => address(context),
-            Some(_) => format!("kubectl --context {context} get --raw /readyz?verbose"),
-            None if matches!(self.root(), Cause::Client(kube::Error::SerdeError(_))) => address(context),
-            None => format!(
-                "is the cluster running, and is this the right one? kubectl --context {context} cluster-info"
-            ),
+            Some(401) => {
+                "the cluster refused the credentials (expired certificate or token?): kubectl auth whoami"
+            }
+            Some(403) => "see which rights are lacking: bootstrap check",
+            Some(300..=399) => ADDRESS,
+            Some(_) => "kubectl get --raw /readyz?verbose",
+            None if matches!(self.root(), Cause::Client(kube::Error::SerdeError(_))) => ADDRESS,
+            None => "is the cluster running, and is this the right one? kubectl cluster-info",
         };
         Error::new(Exit::Preflight, self.to_string()).because(self.cause).hint(hint)
     }
 }
 
 /// What to look at when something else answers than an API server.
-pub(crate) fn address(context: &str) -> String {
-    format!("is this the address of its API server? kubectl --context {context} config view --minify")
-}
+pub(crate) const ADDRESS: &str = "is this the address of its API server? kubectl config view --minify";
 
 impl Cause {
     fn is_silence(&self) -> bool {

@@ -39,7 +39,14 @@ impl Server {
         let client = ClientBuilder::new(service, "default");
         let client = client.with_layer(&AndThenLayer::new(retry_after::keep)).build();
         let server = Self { handle, around: HashMap::new(), forbidden: Vec::new(), silent: HashMap::new() };
-        (Cluster::with_client(client, Target::default(), "test"), server)
+        (
+            Cluster::with_client(
+                client,
+                Target { context: Some("test".to_owned()), ..Target::default() },
+                "test",
+            ),
+            server,
+        )
     }
 
     /// The same, with what a wait looks at besides its objects: there is nothing of it, unless a test puts it there.

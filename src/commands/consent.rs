@@ -41,16 +41,13 @@ pub(super) async fn obtain(
     match identity.consent(common.context.is_some(), common.yes) {
         Consent::Given => return Ok(()),
         Consent::Name => {
-            return Err(refused(
-                "was not named",
-                format!("if it is the one, name it: bootstrap {command} --context {context}"),
-            ));
+            return Err(refused("was not named", format!("if it is the one, name it: bootstrap {command}")));
         }
         Consent::Confirmation => {}
     }
     if !printer.can_ask() {
         let first = if command == "up" { "see what would be done with plan, then " } else { "" };
-        let hint = format!("{first}confirm it: bootstrap {command} --context {context} --yes");
+        let hint = format!("{first}confirm it: bootstrap {command} --yes");
         return Err(refused("was not confirmed", hint));
     }
     let what = format!(

@@ -4,26 +4,32 @@ use secrecy::ExposeSecret as _;
 
 use crate::cli::{Common, Credentials};
 use crate::cluster::{Cluster, RequestError};
-use crate::commands::{stack, target};
+use crate::commands::{on_cluster, stack};
 use crate::error::{Error, Exit};
 use crate::object::{self, ObjectRef};
 use crate::report::Printer;
-use crate::{preflight, secret};
+use crate::secret;
+use crate::stack::Stack;
 
 pub(super) async fn run(common: &Common, options: &Credentials, printer: &Printer) -> anyhow::Result<Exit> {
     let stack = stack(common)?;
-    let cluster = Cluster::connect(&target(common)).await?;
-    preflight::reach(&cluster).await?;
+    let text = on_cluster(common, async |cluster, _| text(cluster, &stack, options.show).await).await?;
+    printer.data(&text)?;
+    if !options.show {
+        printer.say("print the values with --show");
+    }
+    Ok(Exit::Success)
+}
+
+async fn text(cluster: &Cluster, stack: &Stack, show: bool) -> Result<String, Error> {
     let mut text = String::new();
     for spec in stack.steps.iter().filter_map(|step| step.secret.as_ref()) {
         let name = ObjectRef::new(&object::SECRET, Some(&stack.namespace), &spec.name);
-        let values = secret::read(&cluster, &name).await.map_err(RequestError::into_error)?;
+        let values = secret::read(cluster, &name).await.map_err(RequestError::into_error)?;
         let values = values.ok_or_else(|| {
-            let context = cluster.context();
-            Error::new(Exit::Preflight, format!("{name} is not there"))
-                .hint(format!("bootstrap up --context {context}"))
+            Error::new(Exit::Preflight, format!("{name} is not there")).hint("bootstrap up")
         })?;
-        if options.show {
+        if show {
             for (key, value) in values {
                 text += &format!("{key}: {}\n", value.expose_secret());
             }
@@ -32,9 +38,5 @@ pub(super) async fn run(common: &Common, options: &Credentials, printer: &Printe
             text += &format!("{name} holds {keys}\n");
         }
     }
-    printer.data(&text)?;
-    if !options.show {
-        printer.say("print the values with --show");
-    }
-    Ok(Exit::Success)
+    Ok(text)
 }

@@ -3,14 +3,12 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Common, Down};
-use crate::cluster::Cluster;
 use crate::commands::consent::{self, Deed};
-use crate::commands::{session, stack, target};
+use crate::commands::{on_cluster, session, stack};
 use crate::delete;
 use crate::engine::Summary;
 use crate::error::{Error, Exit};
 use crate::event::{Events, Kind};
-use crate::preflight;
 use crate::report::Printer;
 
 pub(super) async fn run(common: &Common, options: &Down, printer: &Printer) -> Exit {
@@ -28,26 +26,27 @@ async fn down(
     cancel: &CancellationToken,
 ) -> Result<Summary, Error> {
     let stack = stack(common)?;
-    let cluster = Cluster::connect(&target(common)).await?;
-    let identity = preflight::reach(&cluster).await?;
-    if !options.dry_run {
-        let purges_data = options.purge_data;
-        let deed = Deed { command: "down", stack: &stack.name, namespace: &stack.namespace, purges_data };
-        consent::obtain(common, &identity, deed, printer, cancel).await?;
-    }
-    events.send(Kind::RunStarted {
-        command: "down",
-        stack: stack.name.clone(),
-        cluster: identity.to_string(),
-        namespace: stack.namespace.clone(),
-        steps: Vec::new(),
-    });
-    let options = delete::Options {
-        timeout: options.timeout,
-        purge_data: options.purge_data,
-        wait_lock: options.wait_lock,
-        dry_run: options.dry_run,
-    };
-    let result = delete::down(&cluster, &stack.name, &stack.namespace, &options, events, cancel).await;
-    result.map(|()| Summary::default()).map_err(|error| error.in_context(cluster.context()))
+    on_cluster(common, async |cluster, identity| {
+        if !options.dry_run {
+            let purges_data = options.purge_data;
+            let deed = Deed { command: "down", stack: &stack.name, namespace: &stack.namespace, purges_data };
+            consent::obtain(common, identity, deed, printer, cancel).await?;
+        }
+        events.send(Kind::RunStarted {
+            command: "down",
+            stack: stack.name.clone(),
+            cluster: identity.to_string(),
+            namespace: stack.namespace.clone(),
+            steps: Vec::new(),
+        });
+        let options = delete::Options {
+            timeout: options.timeout,
+            purge_data: options.purge_data,
+            wait_lock: options.wait_lock,
+            dry_run: options.dry_run,
+        };
+        delete::down(cluster, &stack.name, &stack.namespace, &options, events, cancel).await?;
+        Ok(Summary::default())
+    })
+    .await
 }

@@ -5,9 +5,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apply::Leave;
 use crate::cli::{Common, Credentials};
-use crate::cluster::{Cluster, Identity};
+use crate::cluster::{Cluster, Identity, RequestError};
 use crate::commands::consent::{self, Deed};
-use crate::commands::{session, stack, target};
+use crate::commands::{on_cluster, session, stack};
 use crate::engine::{self, Options, Patience, Summary};
 use crate::error::{Error, Exit};
 use crate::event::{Events, Kind};
@@ -17,8 +17,8 @@ use crate::object::ObjectRef;
 use crate::plan::{Plan, PlannedStep, Selection};
 use crate::report::Printer;
 use crate::secret::Values;
+use crate::storage;
 use crate::verify::{self, News};
-use crate::{preflight, storage};
 
 const COMMAND: &str = "credentials --rotate";
 
@@ -38,41 +38,39 @@ async fn rotate(
 ) -> Result<Summary, Error> {
     let all = Plan::new(&stack(common)?, &Selection::default())?;
     let plan = all.clone().into_rotation()?;
-    let cluster = Cluster::connect(&target(common)).await?;
-    let identity = preflight::reach(&cluster).await?;
-    let plan = installed(plan, &cluster, &identity).await?;
-    let deed = Deed { command: COMMAND, stack: &plan.stack, namespace: &plan.namespace, purges_data: false };
-    consent::obtain(common, &identity, deed, printer, cancel).await?;
-    events.send(Kind::RunStarted {
-        command: COMMAND,
-        stack: plan.stack.clone(),
-        cluster: identity.to_string(),
-        namespace: plan.namespace.clone(),
-        steps: plan.steps.iter().map(|step| step.name.clone()).collect(),
-    });
-    let work = async {
+    on_cluster(common, async |cluster, identity| {
+        let plan = installed(plan, cluster, identity).await?;
+        let deed =
+            Deed { command: COMMAND, stack: &plan.stack, namespace: &plan.namespace, purges_data: false };
+        consent::obtain(common, identity, deed, printer, cancel).await?;
+        events.send(Kind::RunStarted {
+            command: COMMAND,
+            stack: plan.stack.clone(),
+            cluster: identity.to_string(),
+            namespace: plan.namespace.clone(),
+            steps: plan.steps.iter().map(|step| step.name.clone()).collect(),
+        });
         let deadline = Instant::now() + options.timeout;
         let patience = Patience { timeout: options.timeout, wait_lock: options.wait_lock };
-        let mut summary =
-            engine::up(&cluster, plan.clone(), &how(&identity), patience, events, cancel).await?;
-        warn_of_old_values(&cluster, &all, events).await;
+        let mut summary = engine::up(cluster, plan.clone(), &how(identity), patience, events, cancel).await?;
+        warn_of_old_values(cluster, &all, events).await;
         let proven = tokio::select! {
-            proven = prove(&cluster, &plan, deadline, events) => proven?,
+            proven = prove(cluster, &plan, deadline, events) => proven?,
             () = cancel.cancelled() => return Err(unproven()),
         };
         summary.notes.splice(0..0, proven);
         Ok(summary)
-    };
-    work.await.map_err(|error: Error| error.in_context(cluster.context()))
+    })
+    .await
 }
 
 /// The plan without the readers that were never brought to the cluster.
 async fn installed(mut plan: Plan, cluster: &Cluster, identity: &Identity) -> Result<Plan, Error> {
     let inventory = Inventory::load(cluster, &plan.stack, &plan.namespace).await;
-    let inventory = inventory.map_err(|error| error.into_preflight(cluster.context()))?;
-    if !inventory.exists() {
+    let inventory = inventory.map_err(RequestError::into_preflight)?;
+    if !inventory.is_installed() {
         let message = format!("the stack {} is not installed on {identity} → {}", plan.stack, plan.namespace);
-        return Err(Error::new(Exit::Preflight, message).hint("bootstrap up").in_context(cluster.context()));
+        return Err(Error::new(Exit::Preflight, message).hint("bootstrap up"));
     }
     let is_absent =
         |step: &&PlannedStep| step.secret.is_none() && !inventory.content.steps.contains(&step.name);

@@ -71,7 +71,7 @@ async fn second_signal(events: &Events, cancel: &CancellationToken) -> Error {
     cancel.cancel();
     next(&mut interrupt, &mut terminate).await;
     Error::new(Exit::Interrupted, "interrupted twice; what was under way is left as it is")
-        .hint("the next run mends it: bootstrap up")
+        .hint("run the same again, which goes on from there")
 }
 
 async fn next(interrupt: &mut Signal, terminate: &mut Signal) -> &'static str {

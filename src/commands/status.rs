@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cli::{Common, Output};
 use crate::cluster::{Cluster, RequestError};
-use crate::commands::{stack, target};
+use crate::commands::{on_cluster, stack};
 use crate::engine;
 use crate::error::Exit;
 use crate::helm::Record;
@@ -14,7 +14,6 @@ use crate::inventory::Inventory;
 use crate::live::Live;
 use crate::object::{self, Object, ObjectRef};
 use crate::plan::{Plan, PlannedStep, Selection};
-use crate::preflight;
 use crate::report::Printer;
 use crate::status::{self, Served, Status, Surroundings};
 
@@ -56,19 +55,23 @@ struct Report {
 pub(super) async fn run(common: &Common, printer: &Printer) -> anyhow::Result<Exit> {
     let stack = stack(common)?;
     let plan = Plan::new(&stack, &Selection::default())?;
-    let cluster = Cluster::connect(&target(common)).await?;
-    let identity = preflight::reach(&cluster).await?;
-    let inventory =
-        Inventory::load(&cluster, &plan.stack, &plan.namespace).await.map_err(RequestError::into_error)?;
-    let steps = if inventory.exists() { steps(&cluster, &plan, &inventory).await? } else { Vec::new() };
-    let report = Report {
-        cluster: identity.to_string(),
-        stack: plan.stack.clone(),
-        namespace: plan.namespace.clone(),
-        installed: inventory.exists(),
-        steps,
-        addresses: plan.hosts().map(|host| format!("http://{host}/")).collect(),
-    };
+    let report: anyhow::Result<_> = on_cluster(common, async |cluster, identity| {
+        let inventory = Inventory::load(cluster, &plan.stack, &plan.namespace).await;
+        let inventory = inventory.map_err(RequestError::into_error)?;
+        let installed = inventory.is_installed();
+        let steps = if installed { steps(cluster, &plan, &inventory).await? } else { Vec::new() };
+        let hosts = plan.hosts().filter(|_| installed);
+        Ok(Report {
+            cluster: identity.to_string(),
+            stack: plan.stack.clone(),
+            namespace: plan.namespace.clone(),
+            installed,
+            steps,
+            addresses: hosts.map(|host| format!("http://{host}/")).collect(),
+        })
+    })
+    .await;
+    let report = report?;
     if common.output == Output::Json {
         printer.data(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
     } else {

@@ -3,14 +3,12 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Common, Up};
-use crate::cluster::Cluster;
 use crate::commands::consent::{self, Deed};
-use crate::commands::{session, stack, target};
+use crate::commands::{on_cluster, session, stack};
 use crate::engine::{self, Patience, Summary};
 use crate::error::{Error, Exit};
 use crate::event::{Events, Kind};
 use crate::plan::Plan;
-use crate::preflight;
 use crate::report::Printer;
 
 pub(super) async fn run(common: &Common, options: &Up, printer: &Printer) -> Exit {
@@ -28,19 +26,19 @@ async fn up(
     cancel: &CancellationToken,
 ) -> Result<Summary, Error> {
     let plan = Plan::new(&stack(common)?, &options.wanted.steps.selection())?;
-    let cluster = Cluster::connect(&target(common)).await?;
-    let identity = preflight::reach(&cluster).await?;
-    let deed = Deed { command: "up", stack: &plan.stack, namespace: &plan.namespace, purges_data: false };
-    consent::obtain(common, &identity, deed, printer, cancel).await?;
-    events.send(Kind::RunStarted {
-        command: "up",
-        stack: plan.stack.clone(),
-        cluster: identity.to_string(),
-        namespace: plan.namespace.clone(),
-        steps: plan.steps.iter().map(|step| step.name.clone()).collect(),
-    });
-    let how = options.wanted.engine_options(&identity);
-    let patience = Patience { timeout: options.timeout, wait_lock: options.wait_lock };
-    let result = engine::up(&cluster, plan, &how, patience, events, cancel).await;
-    result.map_err(|error| error.in_context(cluster.context()))
+    on_cluster(common, async |cluster, identity| {
+        let deed = Deed { command: "up", stack: &plan.stack, namespace: &plan.namespace, purges_data: false };
+        consent::obtain(common, identity, deed, printer, cancel).await?;
+        events.send(Kind::RunStarted {
+            command: "up",
+            stack: plan.stack.clone(),
+            cluster: identity.to_string(),
+            namespace: plan.namespace.clone(),
+            steps: plan.steps.iter().map(|step| step.name.clone()).collect(),
+        });
+        let how = options.wanted.engine_options(identity);
+        let patience = Patience { timeout: options.timeout, wait_lock: options.wait_lock };
+        engine::up(cluster, plan, &how, patience, events, cancel).await
+    })
+    .await
 }

@@ -3,13 +3,12 @@
 use tokio::time::Instant;
 
 use crate::cli::{Common, Output, Verify};
-use crate::cluster::Cluster;
-use crate::commands::{stack, target};
+use crate::cluster::{Cluster, Identity, RequestError};
+use crate::commands::{on_cluster, stack};
 use crate::error::{Error, Exit};
 use crate::finding::{Finding, Outcome};
 use crate::inventory::Inventory;
 use crate::plan::{Plan, Selection};
-use crate::preflight;
 use crate::report::{GitHub, Printer, ReportFile, findings};
 use crate::verify::{self, News};
 
@@ -51,18 +50,28 @@ async fn verify(
     reports: &mut Reports,
 ) -> anyhow::Result<Exit> {
     let deadline = Instant::now() + options.timeout;
-    let mut plan = Plan::new(&stack(common)?, &Selection::default())?;
-    let cluster = Cluster::connect(&target(common)).await?;
-    let identity = preflight::reach(&cluster).await?;
+    let plan = Plan::new(&stack(common)?, &Selection::default())?;
+    on_cluster(common, async |cluster, identity| {
+        check(common, cluster, identity, plan, deadline, printer, reports).await
+    })
+    .await
+}
+
+async fn check(
+    common: &Common,
+    cluster: &Cluster,
+    identity: &Identity,
+    mut plan: Plan,
+    deadline: Instant,
+    printer: &Printer,
+    reports: &mut Reports,
+) -> anyhow::Result<Exit> {
     let head = format!("{identity} → {}", plan.namespace);
-    let inventory = Inventory::load(&cluster, &plan.stack, &plan.namespace).await;
-    let inventory = inventory.map_err(|error| error.into_preflight(cluster.context()))?;
-    if !inventory.exists() {
+    let inventory = Inventory::load(cluster, &plan.stack, &plan.namespace).await;
+    let inventory = inventory.map_err(RequestError::into_preflight)?;
+    if !inventory.is_installed() {
         let message = format!("the stack {} is not installed on {head}", plan.stack);
-        return Err(Error::new(Exit::Preflight, message)
-            .hint("bootstrap up")
-            .in_context(cluster.context())
-            .into());
+        return Err(Error::new(Exit::Preflight, message).hint("bootstrap up").into());
     }
     let is_text = common.output != Output::Json;
     if is_text {
@@ -79,15 +88,15 @@ async fn verify(
     let mut tell = |news: News<'_>| match news {
         // Whoever does not read stdout any more has stopped the process, or reads the exit code.
         News::Found(finding) if is_text => {
-            let _ = printer.data(&text.lines(&finding.in_context(cluster.context())));
+            let _ = printer.data(&text.lines(&finding.naming(cluster.target())));
         }
         News::Waiting { check, reason } if !common.quiet => {
             printer.say(&format!("{:>6.1}s  {check} waits: {reason}", began.elapsed().as_secs_f64()));
         }
         _ => {}
     };
-    let found = verify::run(&cluster, &plan, deadline, &mut tell).await?;
-    let found: Vec<_> = found.iter().map(|finding| finding.in_context(cluster.context())).collect();
+    let found = verify::run(cluster, &plan, deadline, &mut tell).await?;
+    let found: Vec<_> = found.iter().map(|finding| finding.naming(cluster.target())).collect();
     if is_text {
         let took = began.elapsed().as_secs_f64();
         printer.data(&format!("{} in {took:.1} s\n", findings::summary(&found)))?;

@@ -40,8 +40,15 @@ pub(super) async fn within(
     namespace: &str,
     inventory: &Inventory,
 ) -> Result<Option<String>, Error> {
-    let Contents { objects, hidden } =
+    let Contents { objects, unknown } =
         live::all_in(cluster, namespace).await.map_err(RequestError::into_error)?;
+    let mut hidden = Vec::new();
+    for (kind, error) in unknown {
+        match error.code() {
+            Some(403) => hidden.push(kind),
+            _ => return Err(error.into_error()),
+        }
+    }
     let is_inventory = |object: &Object| ObjectRef::of(object).as_ref() == Some(&inventory.name);
     let others = objects.iter().filter(|object| !comes_by_itself(object) && !is_inventory(object));
     let others = independent(cluster, others).await.map_err(RequestError::into_error)?;

@@ -27,7 +27,7 @@ pub(super) struct Survey {
 impl Survey {
     /// Reads all that there is.
     pub(super) async fn read(cluster: &Cluster, plan: &Plan) -> Result<Self, Error> {
-        let before = |error: RequestError| error.into_preflight(cluster.context());
+        let before = RequestError::into_preflight;
         let mut live = Live::default();
         let names = names(plan);
         let namespaces = plan.manifests().filter_map(|manifest| manifest.name.namespace.clone());

@@ -128,11 +128,11 @@ fn having(api_version: &str, kind: &str, mut metadata: Value, condition: &str, s
 
 #[test]
 fn a_server_that_is_old_or_no_kubernetes_is_refused() {
-    assert!(supported("v1.37.2", "c").is_ok());
-    assert!(supported("v1.32.0+k3s1", "c").is_ok());
-    let error = supported("v1.31.4+k3s1", "c").expect_err("too old");
+    assert!(supported("v1.37.2").is_ok());
+    assert!(supported("v1.32.0+k3s1").is_ok());
+    let error = supported("v1.31.4+k3s1").expect_err("too old");
     assert_eq!(error.to_string(), "the server is Kubernetes v1.31.4+k3s1; 1.32 is the oldest that works");
-    let error = supported("latest", "c").expect_err("no version of Kubernetes");
+    let error = supported("latest").expect_err("no version of Kubernetes");
     assert_eq!(error.to_string(), "what answers is no Kubernetes: it says that its version is `latest`");
 }
 

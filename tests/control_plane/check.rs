@@ -35,7 +35,11 @@ fn a_run_at_work_is_named_and_one_that_is_gone_is_no_hindrance() {
     let ran = scene.end(3, "check", &[]);
     let line = "✗ lease          another run works on this stack: bootstrap up of ann@laptop, pid 42\n";
     assert!(ran.stdout.contains(line), "{}", ran.stdout);
-    assert!(ran.stdout.contains("hint: wait for it: bootstrap up --context devcluster --wait-lock"));
+    let hint = format!(
+        "hint: wait for it: bootstrap up --context devcluster --stack {} --wait-lock",
+        scene.folder().display()
+    );
+    assert!(ran.stdout.contains(&hint), "{}", ran.stdout);
     scene.bench.apply(&lease("leased", "2026-01-01T00:00:00Z".parse().expect("a time")), &[]);
     let ran = scene.succeed("check", &[]);
     assert!(ran.stdout.contains("✓ lease          left by a run that is gone"), "{}", ran.stdout);

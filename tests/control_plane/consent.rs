@@ -20,7 +20,7 @@ fn a_cluster_that_is_not_local_is_named_and_confirmed() {
     let ran = scene.run("up", &["--yes"]);
     assert_eq!(ran.code, 4, "a leave without a name is for any cluster:\n{}", ran.stderr);
     let ran = scene.end(4, "up", &["--context", "prod"]);
-    assert_says(&ran, &["was not confirmed", "bootstrap up --context prod --yes"]);
+    assert_says(&ran, &["was not confirmed", "confirm it: bootstrap up --context prod --stack /", " --yes"]);
     assert_eq!(scene.run("plan", &["--exit-code"]).code, 8, "what changes nothing asks nothing");
     assert!(!is_there(), "nothing was changed");
 
@@ -36,7 +36,11 @@ fn a_cluster_that_is_not_local_is_named_and_confirmed() {
     let ran = scene.end(4, "credentials", &["--rotate", "--context", "prod"]);
     assert_says(
         &ran,
-        &["was not confirmed", "confirm it: bootstrap credentials --rotate --context prod --yes"],
+        &[
+            "was not confirmed",
+            "confirm it: bootstrap credentials --context prod --stack /",
+            " --rotate --yes",
+        ],
     );
 
     let down = ["down", "--purge-data", "--context", "prod"];

@@ -78,7 +78,8 @@ fn random_values_are_new_and_what_reads_them_starts_anew() {
                 "secret/s configured (new password, token)",
                 "deployment.apps/reads configured",
                 "2 configured",
-                "s: bootstrap credentials --show --context devcluster",
+                "s: bootstrap credentials --context devcluster --stack /",
+                " --show",
             ],
         );
         seen.extend([value(&scene, "password"), value(&scene, "token")]);

@@ -47,7 +47,8 @@ fn a_workload_without_a_pod_fails_and_what_needs_it_is_skipped() {
     );
     let message = first["message"].as_str().expect("a message");
     assert!(message.ends_with("s: statefulset.apps/metrics -n verify-empty has no pod"), "{message}");
-    assert_eq!(first["hint"], "bootstrap up --context devcluster");
+    let stack = scene.folder().display();
+    assert_eq!(first["hint"], format!("bootstrap up --context devcluster --stack {stack}"));
     assert_eq!(
         (&found[1]["outcome"], &found[1]["message"]),
         (&"skipped".into(), &"needs prometheus/ready".into())

@@ -33,6 +33,7 @@ pub(crate) fn least_role_is_enough(world: &World) {
     user.succeed(&["status"]);
     let verified = user.succeed(&["verify"]).stdout;
     assert!(!verified.contains("no right to"), "{verified}");
+    user.succeed(&["credentials", "--rotate"]);
     user.succeed(&["check"]);
     let leaving = Timestamp::now();
     let left = user.succeed(&["down", "--purge-data"]);

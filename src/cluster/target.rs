@@ -1,0 +1,76 @@
+//! Which cluster is meant, and the commands that hints give to paste.
+
+use std::path::{Path, PathBuf};
+
+/// Which cluster to speak to.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    /// The kubeconfig file; `KUBECONFIG`, `~/.kube/config` or the pod's own account when `None`.
+    pub kubeconfig: Option<PathBuf>,
+    /// The context; the current one when `None`.
+    pub context: Option<String>,
+    /// The folder of the stack that is worked on, for the commands of hints; the built-in one when `None`.
+    pub stack: Option<PathBuf>,
+}
+
+/// The verbs of this program that hints give to run.
+const VERBS: [&str; 5] =
+    ["bootstrap up", "bootstrap down", "bootstrap check", "bootstrap credentials", "bootstrap verify"];
+
+impl Target {
+    /// A hint whose commands name cluster and stack, so that they can be pasted wherever others are the current ones. What
+    /// it names itself stays.
+    #[must_use]
+    pub fn name_in(&self, hint: &str) -> String {
+        let shown = |path: &Path| path.display().to_string();
+        let cluster =
+            [("--kubeconfig", self.kubeconfig.as_deref().map(shown)), ("--context", self.context.clone())];
+        let stack = [("--stack", self.stack.as_deref().map(shown))];
+        let options = |wanted: &[(&str, Option<String>)]| {
+            let missing = wanted.iter().filter(|(option, _)| !hint.contains(option));
+            let named =
+                missing.filter_map(|(option, value)| Some(format!(" {option} {}", quoted(value.as_ref()?))));
+            named.collect::<String>()
+        };
+        let (cluster, stack) = (options(&cluster), options(&stack));
+        let hint = hint.replace("kubectl ", &format!("kubectl{cluster} "));
+        VERBS.iter().fold(hint, |hint, verb| hint.replace(verb, &format!("{verb}{cluster}{stack}")))
+    }
+}
+
+/// A word as a shell reads it; none of a command line can hold a NUL.
+fn quoted(word: &str) -> String {
+    shlex::try_quote(word).map_or_else(|_| word.to_owned(), Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_names_cluster_and_stack_once() {
+        let blog = Target { context: Some("blog".to_owned()), ..Target::default() };
+        for (hint, named) in [
+            ("kubectl describe pod/x -n y", "kubectl --context blog describe pod/x -n y"),
+            ("go on: bootstrap down --purge-data", "go on: bootstrap down --context blog --purge-data"),
+            ("kubectl --context other get x", "kubectl --context other get x"),
+            ("wait for it with --wait-lock", "wait for it with --wait-lock"),
+        ] {
+            assert_eq!(blog.name_in(hint), named);
+        }
+        let all = Target {
+            kubeconfig: Some("/my files/config".into()),
+            stack: Some("my-stack".into()),
+            ..blog.clone()
+        };
+        assert_eq!(
+            all.name_in("bootstrap up"),
+            "bootstrap up --kubeconfig '/my files/config' --context blog --stack my-stack"
+        );
+        assert_eq!(
+            all.name_in("kubectl get x"),
+            "kubectl --kubeconfig '/my files/config' --context blog get x"
+        );
+        assert_eq!(all.name_in(&all.name_in("bootstrap verify")), all.name_in("bootstrap verify"));
+    }
+}
