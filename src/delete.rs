@@ -2,23 +2,25 @@
 //! last the namespaces that `up` made, if nobody else uses them. Claims are kept unless they are to be purged. `down` takes
 //! all of it, `up` what the stack has no more.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join_all;
 use kube::api::{DeleteParams, Preconditions, PropagationPolicy};
+use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, RequestError};
-use crate::delete::survey::{all_of, name_of, runs_pods};
+use crate::delete::survey::{name_of, runs_pods};
 use crate::engine::outage;
 use crate::error::{Error, Exit};
 use crate::event::{Change, Events, Kind, ReleaseAction};
 use crate::helm::{self, Helm, Until};
-use crate::inventory::{Inventory, ReleaseEntry};
+use crate::inventory::{Content, Inventory, ReleaseEntry};
 use crate::lease::{self, Wish};
-use crate::object::{self, Object, ObjectRef};
+use crate::object::{self, Object};
 use crate::wait::{Awaited, WaitError, Waiter};
 
 pub(crate) use crate::delete::others::condition;
@@ -43,7 +45,8 @@ pub struct Options {
 /// Takes the stack away.
 ///
 /// # Errors
-/// Exit 3 when helm is wanted and missing, 4 when another run works on the stack, 6 out of time.
+/// Exit 3 when helm is wanted and missing, 4 when another run works on the stack, 6 out of time, 130 when it is cancelled; else
+/// the server's or helm's refusal.
 pub async fn down(
     cluster: &Cluster,
     stack: &str,
@@ -53,15 +56,17 @@ pub async fn down(
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
     if options.dry_run {
-        let inventory = Inventory::load(cluster, stack, namespace).await.map_err(RequestError::into_error)?;
+        let inventory = Inventory::load(cluster, stack, namespace).await?;
         let removal = Removal::survey(cluster, &inventory).await?;
         removal.announce(options.purge_data, events);
         return Ok(());
     }
-    let wish = Wish { command: "down", wait: options.wait_lock, deadline: Instant::now() + options.timeout };
+    let deadline = Instant::now() + options.timeout;
+    let wish = Wish { command: "down", wait: options.wait_lock, deadline };
     let held = lease::acquire(cluster, stack, &wish, events, cancel).await?;
+    let until = Until { deadline, cancelled: cancel.clone() };
     let result = tokio::select! {
-        result = take_away(cluster, stack, namespace, options, events, cancel) => result,
+        result = take_away(cluster, stack, namespace, options.purge_data, events, &until) => result,
         never = outage::tell(cluster, events) => match never {},
         () = held.lost.cancelled() => Err(Error::new(Exit::Refused, "another run has taken the lease of this stack")),
     };
@@ -73,36 +78,39 @@ async fn take_away(
     cluster: &Cluster,
     stack: &str,
     namespace: &str,
-    options: &Options,
+    purge_data: bool,
     events: &Events,
-    cancel: &CancellationToken,
+    until: &Until,
 ) -> Result<(), Error> {
-    let until = Until { deadline: Instant::now() + options.timeout, cancelled: cancel.clone() };
-    let cluster = &cluster.until(until.deadline, cancel);
-    let mut inventory = Inventory::load(cluster, stack, namespace).await.map_err(RequestError::into_error)?;
+    let cluster = &cluster.until(until.deadline, &until.cancelled);
+    let mut inventory = Inventory::load(cluster, stack, namespace).await?;
     for entry in &inventory.content.releases {
-        helm::settle(cluster, &entry.release(), &until).await?;
+        helm::settle(cluster, &entry.release(), until).await?;
     }
     let removal = Removal::survey(cluster, &inventory).await?;
     let helm = if removal.releases.is_empty() { None } else { Some(Helm::find(cluster.target())?) };
     let waiter = Waiter::new(cluster.clone(), events.clone(), Arc::default());
-    let mut work = Work { cluster, events, waiter, until, change: Change::Deleted };
+    let mut work = Work { cluster, events, waiter, until: until.clone(), change: Change::Deleted };
     let (storage, releases): (Vec<_>, Vec<_>) =
         removal.releases.into_iter().partition(|release| release.is_storage);
     work.uninstall(helm.as_ref(), &releases).await?;
     work.delete(&removal.workloads).await?;
-    if options.purge_data {
-        // The provisioner takes the volumes away, so it must still be there.
-        let volumes = work.volumes_of(&removal.claims).await?;
+    if purge_data {
+        let volumes = work.volumes_of(&inventory, &removal.claims).await?;
         work.delete(&removal.claims).await?;
         work.gone(volumes).await?;
     } else {
         work.keep(&removal.claims);
     }
-    work.uninstall(helm.as_ref(), &storage).await?;
+    let keeps_claims = !purge_data && !removal.claims.is_empty();
+    if keeps_claims {
+        // What provides the volumes also takes them away.
+        work.keep_releases(&storage);
+    } else {
+        work.uninstall(helm.as_ref(), &storage).await?;
+    }
     work.delete(&removal.namespaced).await?;
     work.delete_cluster_wide(&removal.cluster_wide, &inventory).await?;
-    let keeps_claims = !options.purge_data && !removal.claims.is_empty();
     work.finish(&mut inventory, &removal.namespaces, keeps_claims).await
 }
 
@@ -202,13 +210,33 @@ impl Work<'_> {
         })
     }
 
-    /// The volumes that will go with these claims.
-    async fn volumes_of(&self, claims: &[Object]) -> Result<Vec<Object>, Error> {
-        let names = claims.iter().filter_map(|claim| claim.data["spec"]["volumeName"].as_str());
-        let names = names.map(|name| ObjectRef::new(&object::VOLUME, None, name));
-        let volumes = all_of(self.cluster, names).await.map_err(RequestError::into_error)?;
-        let goes = |volume: &Object| volume.data["spec"]["persistentVolumeReclaimPolicy"] == "Delete";
-        Ok(volumes.into_iter().filter(goes).collect())
+    /// The volumes that go with these claims, and those of the inventory's claims that a killed run has deleted.
+    async fn volumes_of(&self, inventory: &Inventory, claims: &[Object]) -> Result<Vec<Object>, Error> {
+        let names = claims.iter().map(name_of).chain(inventory.content.claims.iter().cloned());
+        let names: BTreeSet<_> = names.filter_map(|name| Some((name.namespace?, name.name))).collect();
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let volumes = self.cluster.list(&object::VOLUME.gvk(), None, None).await;
+        let goes = |volume: &Object| {
+            let (spec, claim) = (&volume.data["spec"], &volume.data["spec"]["claimRef"]);
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            spec["persistentVolumeReclaimPolicy"] == "Delete"
+                && names.contains(&(text(&claim["namespace"]), text(&claim["name"])))
+        };
+        Ok(volumes.map_err(RequestError::into_error)?.into_iter().filter(goes).collect())
+    }
+
+    fn keep_releases(&self, releases: &[ReleaseEntry]) {
+        for entry in releases {
+            self.events.send(Kind::ReleaseChanged {
+                step: None,
+                release: entry.name.clone(),
+                namespace: entry.namespace.clone(),
+                change: Change::Kept,
+                revision: entry.revision,
+            });
+        }
     }
 
     fn keep(&mut self, claims: &[Object]) {
@@ -242,8 +270,9 @@ impl Work<'_> {
         let empty = self.empty_ones(namespaces, inventory).await?;
         if keeps_claims {
             // So that a later `down --purge-data` knows them, and the next `up` the namespaces that are its own.
-            let claims = std::mem::take(&mut inventory.content.claims);
-            inventory.content = crate::inventory::Content { claims, ..Default::default() };
+            let Content { claims, mut releases, .. } = std::mem::take(&mut inventory.content);
+            releases.retain(|entry| entry.is_storage);
+            inventory.content = Content { releases, claims, ..Content::default() };
             inventory.save(self.cluster).await.map_err(RequestError::into_error)?;
         } else if inventory.exists() {
             inventory.delete(self.cluster).await.map_err(RequestError::into_error)?;

@@ -117,6 +117,15 @@ pub enum Kind {
         /// Its revision now; `None` when it is gone.
         revision: Option<u32>,
     },
+    /// What would become of an object or release, in a run that changes nothing.
+    Foreseen {
+        /// The object or release.
+        what: String,
+        /// What would become of it.
+        change: Change,
+        /// Why, or under which condition, where that is not plain.
+        why: Option<String>,
+    },
     /// An object that is waited for has another status or message than before.
     ObjectStatus {
         /// The step.

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::cluster::{Cluster, RequestError};
+use crate::error::{Error, Exit};
 use crate::helm::Release;
 use crate::object::{self, Object, ObjectRef};
 
@@ -99,15 +100,26 @@ impl Inventory {
     /// Reads the inventory of a stack; it is empty when there is none.
     ///
     /// # Errors
-    /// The server's refusal, or no answer in time.
-    pub async fn load(cluster: &Cluster, stack: &str, namespace: &str) -> Result<Self, RequestError> {
+    /// Exit 3: the server's refusal, no answer in time, or an inventory that cannot be read.
+    pub async fn load(cluster: &Cluster, stack: &str, namespace: &str) -> Result<Self, Error> {
         let inventory = Self::new(stack, namespace);
-        let saved = cluster.get(&inventory.name).await?.map(|found| {
-            // A ConfigMap that a hand has emptied is mended by the next save.
-            let text = found.data["data"][DATA_KEY].as_str().unwrap_or_default();
-            serde_json::from_str::<Content>(text).unwrap_or_default()
-        });
+        let found = cluster.get(&inventory.name).await.map_err(RequestError::into_preflight)?;
+        let saved = found.map(|found| inventory.read(&found)).transpose()?;
         Ok(Self { content: saved.clone().unwrap_or_default(), saved, ..inventory })
+    }
+
+    /// A ConfigMap that a hand has emptied is mended by the next save; what cannot be read must not be forgotten.
+    fn read(&self, found: &Object) -> Result<Content, Error> {
+        let text = found.data["data"][DATA_KEY].as_str().unwrap_or_default();
+        if text.is_empty() {
+            return Ok(Content::default());
+        }
+        serde_json::from_str(text).map_err(|error| {
+            let hint = format!("a newer bootstrap, or a hand, wrote it: kubectl get {} -o yaml", self.name);
+            Error::new(Exit::Preflight, format!("failed to read {DATA_KEY} of {}", self.name))
+                .because(error)
+                .hint(hint)
+        })
     }
 
     /// Tells whether the cluster has it.
@@ -116,10 +128,10 @@ impl Inventory {
         self.saved.is_some()
     }
 
-    /// Tells whether there is more of the stack than the claims that a `down` has kept.
+    /// Tells whether there is more of the stack than what a `down` has kept.
     #[must_use]
     pub fn is_installed(&self) -> bool {
-        self.exists() && !(self.content.steps.is_empty() && self.content.releases.is_empty())
+        self.exists() && !self.content.steps.is_empty()
     }
 
     /// The id that all members carry as the label [`PART_OF`].
@@ -146,8 +158,15 @@ impl Inventory {
     pub fn expect(&mut self, member: &ObjectRef) {
         self.content.members.insert(member.clone());
         self.content.kinds.insert(format!("{}/{}/{}", member.group, member.version, member.kind));
-        if member.namespace != self.name.namespace {
-            self.content.namespaces.extend(member.namespace.clone());
+        if let Some(namespace) = &member.namespace {
+            self.expect_namespace(namespace);
+        }
+    }
+
+    /// Adds a namespace, which is no member itself, so that what is in it can be found again.
+    pub fn expect_namespace(&mut self, name: &str) {
+        if self.name.namespace.as_deref() != Some(name) {
+            self.content.namespaces.insert(name.to_owned());
         }
     }
 

@@ -23,10 +23,18 @@ pub(super) async fn choose(
         (_, None) => return (false, Finding::skipped(CATEGORY, ID, "needs stack/valid")),
         (Some(cluster), Some(plan)) => (cluster, plan),
     };
-    let (classes, live, installed) = match read(cluster, plan).await {
+    let (classes, live) = match read(cluster, plan).await {
         Ok(read) => read,
         Err(error) => return (false, unanswered(CATEGORY, ID, error)),
     };
+    let inventory = match Inventory::load(cluster, &plan.stack, &plan.namespace).await {
+        Ok(inventory) => inventory,
+        Err(error) => return (false, Finding::failed(CATEGORY, ID, &error)),
+    };
+    let mut storage =
+        plan.steps.iter().filter(|step| step.is_storage).filter_map(|step| step.release.as_ref());
+    let installed =
+        storage.any(|release| inventory.release(&release.spec.release, &release.namespace).is_some());
     match storage::choose(plan, &live, &classes, &options.storage_class, installed) {
         Ok(None) => (false, Finding::passed(CATEGORY, ID, "no claim wants a storage class")),
         Ok(Some(choice)) => {
@@ -38,20 +46,13 @@ pub(super) async fn choose(
     }
 }
 
-/// The classes, what of the claims is there, and whether the release that brings a class is.
-async fn read(cluster: &Cluster, plan: &Plan) -> Result<(Vec<Object>, Live, bool), RequestError> {
+/// The classes, and what of the claims is there.
+async fn read(cluster: &Cluster, plan: &Plan) -> Result<(Vec<Object>, Live), RequestError> {
     let kind = object::STORAGE_CLASS.gvk();
     let sets = plan.manifests().map(|manifest| &manifest.name).filter(|name| name.is(&object::STATEFUL_SET));
     let names: Vec<_> = storage::claims(plan).into_iter().chain(sets.cloned()).collect();
     let mut live = Live::default();
-    let (classes, (), inventory) = tokio::try_join!(
-        cluster.list_cached(&kind, None, None),
-        live.read(cluster, names.into_iter()),
-        Inventory::load(cluster, &plan.stack, &plan.namespace),
-    )?;
-    let mut storage =
-        plan.steps.iter().filter(|step| step.is_storage).filter_map(|step| step.release.as_ref());
-    let installed =
-        storage.any(|release| inventory.release(&release.spec.release, &release.namespace).is_some());
-    Ok((classes, live, installed))
+    let (classes, ()) =
+        tokio::try_join!(cluster.list_cached(&kind, None, None), live.read(cluster, names.into_iter()),)?;
+    Ok((classes, live))
 }

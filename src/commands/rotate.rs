@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apply::Leave;
 use crate::cli::{Common, Credentials};
-use crate::cluster::{Cluster, Identity, RequestError};
+use crate::cluster::{Cluster, Identity};
 use crate::commands::consent::{self, Deed};
 use crate::commands::{on_cluster, session, stack};
 use crate::engine::{self, Options, Patience, Summary};
@@ -66,8 +66,7 @@ async fn rotate(
 
 /// The plan without the readers that were never brought to the cluster.
 async fn installed(mut plan: Plan, cluster: &Cluster, identity: &Identity) -> Result<Plan, Error> {
-    let inventory = Inventory::load(cluster, &plan.stack, &plan.namespace).await;
-    let inventory = inventory.map_err(RequestError::into_preflight)?;
+    let inventory = Inventory::load(cluster, &plan.stack, &plan.namespace).await?;
     if !inventory.is_installed() {
         let message = format!("the stack {} is not installed on {identity} → {}", plan.stack, plan.namespace);
         return Err(Error::new(Exit::Preflight, message).hint("bootstrap up"));

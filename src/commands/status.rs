@@ -56,8 +56,7 @@ pub(super) async fn run(common: &Common, printer: &Printer) -> anyhow::Result<Ex
     let stack = stack(common)?;
     let plan = Plan::new(&stack, &Selection::default())?;
     let report: anyhow::Result<_> = on_cluster(common, async |cluster, identity| {
-        let inventory = Inventory::load(cluster, &plan.stack, &plan.namespace).await;
-        let inventory = inventory.map_err(RequestError::into_error)?;
+        let inventory = Inventory::load(cluster, &plan.stack, &plan.namespace).await?;
         let installed = inventory.is_installed();
         let steps = if installed { steps(cluster, &plan, &inventory).await? } else { Vec::new() };
         let hosts = plan.hosts().filter(|_| installed);

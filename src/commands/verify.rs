@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use crate::cli::{Common, Output, Verify};
-use crate::cluster::{Cluster, Identity, RequestError};
+use crate::cluster::{Cluster, Identity};
 use crate::commands::{on_cluster, stack};
 use crate::error::{Error, Exit};
 use crate::finding::{Finding, Outcome};
@@ -67,8 +67,7 @@ async fn check(
     reports: &mut Reports,
 ) -> anyhow::Result<Exit> {
     let head = format!("{identity} → {}", plan.namespace);
-    let inventory = Inventory::load(cluster, &plan.stack, &plan.namespace).await;
-    let inventory = inventory.map_err(RequestError::into_preflight)?;
+    let inventory = Inventory::load(cluster, &plan.stack, &plan.namespace).await?;
     if !inventory.is_installed() {
         let message = format!("the stack {} is not installed on {head}", plan.stack);
         return Err(Error::new(Exit::Preflight, message).hint("bootstrap up").into());

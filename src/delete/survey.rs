@@ -14,12 +14,15 @@ use crate::event::{Change, Events, Kind};
 use crate::helm::{self, Record, Release};
 use crate::inventory::{Inventory, PART_OF, ReleaseEntry, made_by};
 use crate::object::{self, Object, ObjectRef};
+use crate::plan::Plan;
 
 /// What there is to take away.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Removal {
     /// Releases that helm knows of, in the order in which they go.
     pub(crate) releases: Vec<ReleaseEntry>,
+    /// What goes with each release, in the same order.
+    released: Vec<Vec<ObjectRef>>,
     /// Objects that run pods.
     pub(crate) workloads: Vec<Object>,
     /// Claims with the stack's data.
@@ -71,6 +74,7 @@ impl Removal {
         let used: BTreeSet<_> = wanted
             .iter()
             .filter_map(|name| name.namespace.clone())
+            .chain(wanted.iter().filter(|name| name.is(&object::NAMESPACE)).map(|name| name.name.clone()))
             .chain(releases.iter().map(|release| release.namespace.clone()))
             .chain(
                 content.releases.iter().filter(|entry| entry.is_storage).map(|entry| entry.namespace.clone()),
@@ -106,7 +110,42 @@ impl Removal {
         let records: Vec<Record> = records.into_iter().flatten().collect();
         let namespaces = namespaces.into_iter().filter(|found| made_by(found, &inventory.stack)).collect();
         let releases = in_order(releases, &inventory.content.steps, &records);
-        Ok(Self { releases, namespaces, ..Self::default() })
+        let objects_of = |entry: &ReleaseEntry| {
+            let record = records.iter().find(|record| record.release == entry.release());
+            record.into_iter().flat_map(Record::objects).collect()
+        };
+        let made = releases.iter().map(objects_of).collect();
+        Ok(Self { releases, released: made, namespaces, ..Self::default() })
+    }
+
+    /// Leaves alone what a release of the stack has taken over.
+    pub(crate) fn spare(&mut self, made: impl Iterator<Item = ObjectRef>) {
+        let made: Vec<_> = made.collect();
+        for objects in [&mut self.workloads, &mut self.claims, &mut self.namespaced, &mut self.cluster_wide] {
+            objects.retain(|object| {
+                let name = name_of(object);
+                !made.iter().any(|made| made.is_same(&name))
+            });
+        }
+    }
+
+    /// Why releases cannot be uninstalled, and what to do: something would go with them that the plan has, or that its
+    /// releases have made.
+    pub(crate) fn losses(&self, plan: &Plan, made: &[ObjectRef]) -> Vec<(String, String)> {
+        let planned = plan.manifests().map(|manifest| manifest.name.clone()).chain(plan.secret_refs());
+        let wanted: Vec<_> = planned.chain(made.iter().cloned()).collect();
+        let is_wanted = |name: &&ObjectRef| wanted.iter().any(|wanted| wanted.is_same(name));
+        let releases = self.releases.iter().zip(&self.released);
+        let losses = releases.filter_map(|(entry, released)| {
+            let (release, lost) = (entry.release(), released.iter().find(is_wanted)?);
+            let text = format!("{release} is in the stack no more, but {lost}, which is, would go with it");
+            let Release { name, namespace } = &release;
+            let hint = format!(
+                "let helm forget {release} and nothing be lost: kubectl delete secrets -n {namespace} -l owner=helm,name={name}"
+            );
+            Some((text, hint))
+        });
+        losses.collect()
     }
 
     fn sort(&mut self, members: Vec<Object>) {
@@ -132,27 +171,25 @@ impl Removal {
         self.workloads.iter().chain(&self.namespaced).chain(&self.cluster_wide)
     }
 
+    /// Tells whether there is nothing to take away.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.releases.is_empty() && self.claims.is_empty() && self.objects().next().is_none()
+    }
+
     /// Says what would be done.
     pub(super) fn announce(&self, purge_data: bool, events: &Events) {
-        let say = |object: &Object, change: Change| {
-            let condition = others::condition(object).map(|condition| format!(", {condition}"));
-            let why = Some(format!("dry run{}", condition.unwrap_or_default()));
-            events.send(Kind::ObjectChanged { step: None, object: name_of(object), change, why });
+        let say = |what: String, change, why: Option<&str>| {
+            events.send(Kind::Foreseen { what, change, why: why.map(str::to_owned) });
         };
+        for release in &self.releases {
+            say(release.release().to_string(), Change::Deleted, None);
+        }
         for object in self.objects().chain(&self.namespaces) {
-            say(object, Change::Deleted);
+            say(name_of(object).to_string(), Change::Deleted, others::condition(object));
         }
         for claim in &self.claims {
-            say(claim, if purge_data { Change::Deleted } else { Change::Kept });
-        }
-        for release in &self.releases {
-            events.send(Kind::ReleaseChanged {
-                step: None,
-                release: release.name.clone(),
-                namespace: release.namespace.clone(),
-                change: Change::Deleted,
-                revision: None,
-            });
+            let change = if purge_data { Change::Deleted } else { Change::Kept };
+            say(name_of(claim).to_string(), change, None);
         }
     }
 }

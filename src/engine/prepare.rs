@@ -70,9 +70,10 @@ impl Prepared {
                 let judged = apply::judge(cluster, manifest, &inventory, &live, options.leave).await?;
                 Ok::<_, Error>((manifest.name.clone(), judged))
             });
-        let (objects, leftovers) =
+        let (objects, mut leftovers) =
             tokio::try_join!(try_join_all(judging), leftovers(cluster, &inventory, &before, options),)?;
         let objects = objects.into_iter().collect();
+        leftovers.spare(records.iter().flat_map(Record::objects));
         Ok(Self { plan, storage, inventory, live, records, objects, secrets, releases, leftovers })
     }
 
@@ -87,7 +88,9 @@ impl Prepared {
             Decision::Refuse(refusal) => Some((refusal.text().to_owned(), refusal.hint(release))),
             _ => None,
         });
-        let (texts, hints): (Vec<_>, BTreeSet<_>) = objects.chain(releases).unzip();
+        let made: Vec<_> = self.records.iter().flat_map(Record::objects).collect();
+        let losses = self.leftovers.losses(&self.plan, &made);
+        let (texts, hints): (Vec<_>, BTreeSet<_>) = objects.chain(releases).chain(losses).unzip();
         let message = match texts.as_slice() {
             [] => return None,
             [only] => only.clone(),

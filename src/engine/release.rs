@@ -211,7 +211,7 @@ async fn run_helm(
     remember(run, step, &release, None).await?;
     let helm = run.helm.as_ref().expect("helm was looked for when the release was judged");
     let until = Until { deadline, cancelled: run.cancel.clone() };
-    let force_conflicts = work.force;
+    let force_conflicts = work.force || judged.leave.force_conflicts;
     match work.repair {
         Some(Repair::Uninstall) => helm.uninstall(&release, &until).await?,
         Some(Repair::Rollback(revision)) => {
@@ -222,6 +222,8 @@ async fn run_helm(
     let take_ownership = judged.leave.adopt;
     let upgrade = Upgrade { chart: &judged.chart, values: &planned.values, force_conflicts, take_ownership };
     if let Err(error) = helm.upgrade(&release, &upgrade, &until).await {
+        // The news is helm's failure; a name too many does no harm.
+        let _ = forget_unmade(run, &release).await;
         return Err(match error.exit() {
             Exit::Doomed => {
                 let words = error.causes().join("\n");
@@ -250,6 +252,17 @@ fn action(work: &Work) -> ReleaseAction {
         (None, Change::Created) => ReleaseAction::Install,
         (None, _) => ReleaseAction::Upgrade,
     }
+}
+
+/// Takes a release's name off the inventory again if helm has made nothing of it: whoever makes one of that name later owns it.
+async fn forget_unmade(run: &Run, release: &Release) -> Result<(), Error> {
+    let records = helm::records(&run.cluster, &release.namespace, &[release.name.as_str()]).await?;
+    if !records.is_empty() {
+        return Ok(());
+    }
+    let mut inventory = run.inventory.lock().await;
+    inventory.content.releases.retain(|entry| entry.release() != *release);
+    inventory.save(&run.cluster).await.map_err(RequestError::into_error)
 }
 
 async fn remember(

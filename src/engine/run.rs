@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use crate::apply::{self, Judged, Leave};
 use crate::cluster::{Cluster, RequestError, namespace_ref};
 use crate::delete::{self, Removal};
-use crate::engine::Options;
 use crate::engine::prepare::Prepared;
 use crate::engine::release::{self, JudgedRelease};
-use crate::error::Error;
+use crate::engine::{Options, read_records};
+use crate::error::{Error, Exit};
 use crate::event::{Change, Events, Kind};
 use crate::helm::{Decision, Helm, Record, Release, Until};
 use crate::inventory::{Inventory, ReleaseEntry};
@@ -136,10 +136,20 @@ impl Run {
 
     /// Takes away what the stack has no more, once all else is ready, and then forgets it.
     pub(super) async fn prune(&self, plan: &Plan) -> Result<(), Error> {
+        let mut leftovers = self.leftovers.clone();
+        if !leftovers.is_empty() {
+            // What its releases have made in this run, nobody could tell before.
+            let records = read_records(&self.cluster, plan).await?;
+            let made: Vec<_> = records.iter().flat_map(Record::objects).collect();
+            if let Some((text, hint)) = leftovers.losses(plan, &made).into_iter().next() {
+                return Err(Error::new(Exit::Refused, text).hint(hint));
+            }
+            leftovers.spare(made.into_iter());
+        }
         let mut inventory = self.inventory.lock().await;
         let until = Until { deadline: self.deadline, cancelled: self.cancel.clone() };
         let (waiter, events) = (self.waiter.clone(), &self.events);
-        delete::prune(&self.cluster, &inventory, &self.leftovers, waiter, events, until).await?;
+        delete::prune(&self.cluster, &inventory, &leftovers, waiter, events, until).await?;
         forget(&mut inventory, plan);
         inventory.save(&self.cluster).await.map_err(RequestError::into_error)
     }
@@ -166,8 +176,12 @@ async fn helm_for(cluster: &Cluster, prepared: &Prepared) -> Result<Option<Helm>
 
 /// Writes down, before anything is made, what kinds of objects will be, where, and which claims hold data.
 fn announce(inventory: &mut Inventory, plan: &Plan) {
-    for manifest in plan.manifests().filter(|manifest| !manifest.name.is(&object::NAMESPACE)) {
-        inventory.expect(&manifest.name);
+    for name in plan.manifests().map(|manifest| &manifest.name) {
+        if name.is(&object::NAMESPACE) {
+            inventory.expect_namespace(&name.name);
+        } else {
+            inventory.expect(name);
+        }
     }
     for secret in plan.steps.iter().filter_map(|step| step.secret.as_ref()) {
         inventory.expect(&ObjectRef::new(&object::SECRET, Some(&plan.namespace), &secret.name));

@@ -34,7 +34,7 @@ impl Survey {
         let namespaces = namespaces.chain(plan.releases().map(|release| release.namespace.clone())).collect();
         let kind = object::STORAGE_CLASS.gvk();
         let (inventory, (), secrets, storage_classes, records) = tokio::try_join!(
-            async { Inventory::load(cluster, &plan.stack, &plan.namespace).await.map_err(before) },
+            Inventory::load(cluster, &plan.stack, &plan.namespace),
             async {
                 live.read(cluster, names.into_iter()).await.map_err(before)?;
                 live.read_autoscalers(cluster, &namespaces).await.map_err(before)

@@ -18,6 +18,8 @@ pub(super) fn line(kind: &Kind, ledger: &Ledger, paint: Paint) -> Option<Line> {
     let Kind::RunFinished { exit_code, tally, took_ms, notes, longest, .. } = kind else { return None };
     let (text, details) = if *exit_code != Exit::Success.code() {
         (badly(*exit_code, *tally, *took_ms, paint), accounts(ledger))
+    } else if ledger.foreseen != Tally::default() {
+        (foreseen(ledger.foreseen, *took_ms, paint), Vec::new())
     } else if tally.changed() {
         let notes = notes.iter().map(|note| Detail::whole(0, note)).collect();
         (well(*tally, *took_ms, longest.as_ref(), paint), notes)
@@ -55,6 +57,15 @@ fn found(tally: Tally, releases: u32) -> String {
     let counts: Vec<_> = counts.map(|(count, noun)| phrases::count(*count, noun)).collect();
     let kept = if tally.kept > 0 { format!(", {} kept", tally.kept) } else { String::new() };
     if counts.is_empty() { kept } else { format!(", {} unchanged{kept}", counts.join(" and ")) }
+}
+
+/// What a run that changed nothing would do.
+fn foreseen(tally: Tally, took_ms: u64, paint: Paint) -> String {
+    let counts = [("delete", tally.deleted), ("keep", tally.kept)];
+    let counts = counts.iter().filter(|(_, count)| *count > 0);
+    let counts: Vec<_> = counts.map(|(what, count)| format!("{what} {count}")).collect();
+    let nothing = paint.good("nothing was changed");
+    format!("{nothing}: down would {} ({})", counts.join(" and "), phrases::duration(took_ms))
 }
 
 fn badly(exit_code: u8, tally: Tally, took_ms: u64, paint: Paint) -> String {

@@ -7,6 +7,8 @@ use crate::event::{Change, Diagnosis, Event, Kind, Tally};
 pub(super) struct Ledger {
     pub(super) steps: Vec<Entry>,
     pub(super) releases_unchanged: u32,
+    /// What a run that changes nothing would do.
+    pub(super) foreseen: Tally,
 }
 
 /// One step.
@@ -61,6 +63,7 @@ impl Ledger {
                 }
             }
             Kind::ReleaseChanged { change: Change::Unchanged, .. } => self.releases_unchanged += 1,
+            Kind::Foreseen { change, .. } => self.foreseen.count(*change),
             _ => {}
         }
     }

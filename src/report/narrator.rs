@@ -153,6 +153,12 @@ impl Narrator {
                 Line::maybe_of(step.as_deref(), text + revision.as_deref().unwrap_or(""))
                     .weighing(if unchanged { Weight::Detail } else { Weight::Change })
             }
+            Kind::Foreseen { what, change, why } => {
+                let would = if *change == Change::Kept { "keep" } else { "delete" };
+                let why = why.as_ref().map(|why| format!(" ({why})"));
+                Line::new(format!("would {would} {what}{}", why.as_deref().unwrap_or("")))
+                    .weighing(Weight::Notable)
+            }
             Kind::ObjectStatus { step, object, status, message, trouble } => {
                 let said = phrases::status(*status, message);
                 let line = Line::of(step, format!("{}: {said}", phrases::short(object, &self.namespace)));

@@ -99,6 +99,7 @@ impl Running {
             }
             Kind::StorageClassChosen { .. }
             | Kind::DriftReverted { .. }
+            | Kind::Foreseen { .. }
             | Kind::Diagnosed { .. }
             | Kind::StepsLeft { .. }
             | Kind::Warning { .. }

@@ -14,6 +14,7 @@ mod check;
 mod consent;
 mod gate;
 mod leaving;
+mod moves;
 mod outage;
 mod ownership;
 mod plan;

@@ -138,3 +138,17 @@ fn what_fails_prunes_nothing() {
     assert_eq!(scene.field("configmap/old", ".data.key"), "a");
     scene.succeed("down", &[]);
 }
+
+#[test]
+fn a_namespace_whose_manifest_stays_is_not_pruned_with_the_last_object_in_it() {
+    let place = "apiVersion: v1\nkind: Namespace\nmetadata: {name: plan-place}\n---\n";
+    let inside = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: inside, namespace: plan-place}\n---\n";
+    let scene = Scene::new("plan-places", &[place, inside, &config_map("one", "a")].concat());
+    scene.succeed("up", &[]);
+    scene.write("main.yaml", &[place, &config_map("one", "a")].concat());
+    assert_eq!(outcomes(&scene, &[]), ["unchanged plan-place", "unchanged one", "pruned inside"]);
+    assert_says(&scene.succeed("up", &[]), &["1 pruned"]);
+    assert_says(&scene.succeed("up", &[]), &["nothing to do"]);
+    scene.succeed("down", &["--timeout", "60s"]);
+    assert_eq!(scene.bench.kubectl(["get", "namespace", "plan-place", "--ignore-not-found"]), "");
+}

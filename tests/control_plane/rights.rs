@@ -129,7 +129,14 @@ fn a_namespace_stays_when_it_cannot_be_seen_what_else_is_in_it() {
     let kubeconfig = CLUSTER.kubeconfig_for(&Identity::user("unseeing")).expect("a kubeconfig");
     let admin = std::mem::replace(&mut scene.bench, Bench::new(&kubeconfig));
     let foreseen = scene.succeed("down", &["--dry-run"]);
-    assert_says(&foreseen, &["namespace/unseen deleted (dry run, if nothing else is in it)"]);
+    assert_says(
+        &foreseen,
+        &[
+            "would delete configmap/one -n unseen",
+            "would delete namespace/unseen (if nothing else is in it)",
+            "nothing was changed: down would delete 2 (",
+        ],
+    );
     let ran = scene.succeed("down", &[]);
     assert_says(&ran, &["namespace/unseen kept (there is no right to see whether something else is in it"]);
     scene.bench = admin;

@@ -249,3 +249,21 @@ fn lease(stack: &str, holder: &str) -> String {
         "namespace": "kube-system"}}, "spec": {{"holderIdentity": "{holder}", "leaseDurationSeconds": 15}}}}"#
     )
 }
+
+#[test]
+fn an_inventory_that_cannot_be_read_is_not_taken_for_an_empty_one() {
+    let scene = Scene::new("unreadable", &config_map("one", "a"));
+    scene.succeed("up", &[]);
+    let patch = r#"{"data": {"inventory.json": "{\"steps\": 3}"}}"#;
+    scene.kubectl(&["patch", "configmap", "bootstrap-unreadable", "--type=merge", "-p", patch]);
+    for verb in ["up", "plan", "check", "down"] {
+        let ran = scene.end(3, verb, &[]);
+        let told = ran.stdout + &ran.stderr;
+        assert!(told.contains("inventory.json of configmap/bootstrap-unreadable -n unreadable"), "{told}");
+    }
+    assert_eq!(scene.field("configmap/one", ".data.key"), "a");
+    // An empty one is mended.
+    scene.kubectl(&["patch", "configmap", "bootstrap-unreadable", "--type=merge", "-p", r#"{"data": null}"#]);
+    scene.succeed("up", &[]);
+    assert_says(&scene.succeed("up", &[]), &["nothing to do"]);
+}

@@ -41,7 +41,10 @@ pub(crate) fn openebs_comes_and_goes(world: &World) {
     let refused = world.bench.run(&["up", "--storage-class", "local-path"]);
     assert_eq!(refused.code, 4, "{}", refused.stderr);
     assert!(refused.stderr.contains("has the storage class openebs-hostpath"), "{}", refused.stderr);
-    world.clean();
+    // What provides the volumes stays as long as they do, and takes them away at last.
+    let kept = world.bench.succeed(&["down"]).stderr;
+    assert!(kept.contains("release openebs kept"), "{kept}");
+    world.bench.succeed(&["down", "--purge-data"]);
     assert_eq!(dump(&world.bench), before);
 }
 
