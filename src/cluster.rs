@@ -16,7 +16,7 @@ use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::client::ClientBuilder;
 use kube::core::{DynamicObject, GroupVersionKind, ObjectMeta};
-use kube::discovery::{ApiGroup, ApiResource, Discovery, Scope, pinned_kind, verbs};
+use kube::discovery::{self, ApiGroup, ApiResource, Discovery, Scope, pinned_kind, verbs};
 use kube::runtime::watcher;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -388,6 +388,26 @@ impl Cluster {
         Ok(self.resource(kind, &Subject { kind, namespace: None }).await?.1)
     }
 
+    /// A kind in the version in which it is served now; `None` when it is not served at all.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn served(&self, kind: &GroupVersionKind) -> Result<Option<GroupVersionKind>, RequestError> {
+        let subject = Subject { kind, namespace: None };
+        match self.resource(kind, &subject).await {
+            Ok(_) => return Ok(Some(kind.clone())),
+            Err(error) if !error.is_not_found() => return Err(error),
+            Err(_) => {}
+        }
+        match self.ask(Verb::Discover, &subject, || discovery::group(&self.client, &kind.group)).await {
+            Ok(group) => Ok(group.recommended_kind(&kind.kind).map(|(resource, _)| {
+                GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind)
+            })),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The name of a kind's resource, as in a URL, and whether its objects live in namespaces.
     ///
     /// # Errors
@@ -504,7 +524,7 @@ fn named(object: &Object) -> Result<ObjectRef, RequestError> {
     ObjectRef::of(object).ok_or_else(|| RequestError::unnamed(object))
 }
 
-/// Well-known names that more than one room asks for.
+/// The name of a namespace as an object.
 #[must_use]
 pub fn namespace_ref(name: &str) -> ObjectRef {
     ObjectRef::new(&object::NAMESPACE, None, name)

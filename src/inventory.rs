@@ -52,9 +52,9 @@ pub struct Content {
     pub kinds: BTreeSet<String>,
     /// The namespaces other than its own that members may be in.
     pub namespaces: BTreeSet<String>,
-    /// The steps, in the order in which they were carried out.
+    /// The steps, in the order in which they were announced.
     pub steps: Vec<String>,
-    /// The releases, in the order of their steps.
+    /// The releases, in the order in which helm was first started for them.
     pub releases: Vec<ReleaseEntry>,
     /// The claims that hold the stack's data.
     pub claims: BTreeSet<ObjectRef>,

@@ -217,12 +217,8 @@ async fn members(
     let mut lists = Vec::new();
     for kind in inventory.kinds() {
         // The kind of a CRD that is gone has no objects.
-        let namespaced = match cluster.is_namespaced(&kind).await {
-            Ok(namespaced) => namespaced,
-            Err(error) if error.is_not_found() => continue,
-            Err(error) => return Err(error),
-        };
-        if namespaced {
+        let Some(kind) = cluster.served(&kind).await? else { continue };
+        if cluster.is_namespaced(&kind).await? {
             lists.extend(places.iter().map(|place| (kind.clone(), Some(place.clone()))));
         } else {
             lists.push((kind, None));
@@ -241,10 +237,8 @@ pub(super) async fn all_of(
     names: impl Iterator<Item = ObjectRef>,
 ) -> Result<Vec<Object>, RequestError> {
     let reads = names.map(|name| async move {
-        match cluster.get(&name).await {
-            Err(error) if error.is_not_found() => Ok(None),
-            answer => answer,
-        }
+        let Some(kind) = cluster.served(&name.gvk()).await? else { return Ok(None) };
+        cluster.get(&ObjectRef { version: kind.version, ..name }).await
     });
     Ok(try_join_all(reads).await?.into_iter().flatten().collect())
 }

@@ -1,6 +1,7 @@
 //! `down`, and `up` after it, where something does not go: it is explained, and nothing is ever forced.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use devcluster::{ControlPlane, Options};
 
@@ -184,4 +185,26 @@ fn objects_of_a_user_of_every_kind_survive_and_so_does_the_namespace_and_what_de
         assert!(there.ends_with("/own\n"), "{object} is gone");
         assert_eq!(scene.kubectl(&["get", "configmap", "one", "--ignore-not-found"]), "");
     }
+}
+
+#[test]
+fn what_is_served_in_another_version_by_now_goes_too() {
+    let scene = Scene::new("versions", "apiVersion: users.internal/v1\nkind: Car\nmetadata: {name: own, namespace: versions}\n");
+    scene.bench.apply(&definition("cars", "Car"), &[]);
+    scene.bench.kubectl(["wait", "--for=condition=Established", "crd/cars.users.internal"]);
+    scene.succeed("up", &[]);
+    let both = r#"[{"op": "copy", "from": "/spec/versions/0", "path": "/spec/versions/1"},
+        {"op": "replace", "path": "/spec/versions/1/name", "value": "v2"},
+        {"op": "replace", "path": "/spec/versions/1/storage", "value": false},
+        {"op": "replace", "path": "/spec/versions/0/served", "value": false}]"#;
+    scene.bench.kubectl(["patch", "crd/cars.users.internal", "--type=json", "-p", both]);
+    let get = ["get", "--raw", "/apis/users.internal/v2/namespaces/versions/cars/own"];
+    let deadline = Instant::now() + Duration::from_mins(1);
+    // The server goes by what it publishes a moment later.
+    while !scene.bench.kubectl_command(get).output().expect("kubectl starts").status.success() {
+        assert!(Instant::now() < deadline, "v2 is not served");
+    }
+    let ran = scene.succeed("down", &["--timeout", "60s"]);
+    assert_says(&ran, &["car.users.internal/own deleted"]);
+    scene.bench.kubectl(["delete", "crd/cars.users.internal"]);
 }
