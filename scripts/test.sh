@@ -92,11 +92,11 @@ lane() {
   return "$failure"
 }
 set -o monitor
-lane sabotage gauntlet &
+lane sabotage &
 running+=("$!")
-lane verify node &
+lane node gauntlet &
 running+=("$!")
-lane interrupted &
+lane verify interrupted &
 running+=("$!")
 set +o monitor
 interruptible cargo test --locked --workspace --no-fail-fast 2>&1 | tee "$logs/others" || code=$?
