@@ -59,11 +59,11 @@ pub async fn down(
         return Ok(());
     }
     let wish = Wish { command: "down", wait: options.wait_lock, deadline: Instant::now() + options.timeout };
-    let held = lease::acquire(cluster, stack, &wish, events, cancel).await?;
+    let mut held = lease::acquire(cluster, stack, &wish, events, cancel).await?;
     let result = tokio::select! {
         result = take_away(cluster, stack, namespace, options, events, cancel) => result,
         never = outage::tell(cluster, events) => match never {},
-        () = held.lost.cancelled() => Err(Error::new(Exit::Refused, "another run has taken the lease of this stack")),
+        lost = held.lost() => Err(lost),
     };
     held.release().await;
     result

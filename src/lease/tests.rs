@@ -1,14 +1,15 @@
-//! The lease against a server that goes away while it is held, or while another run's is looked at.
+//! The lease against a server that goes away while it is held, or while another run's is looked at, and against other runs.
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::spawn;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::holder::Run;
 use super::{Held, Wish, acquire};
 use crate::cluster::server::{Asked, Server};
 use crate::error::{Error, Exit};
@@ -42,6 +43,15 @@ fn others(version: u32) -> Value {
     })
 }
 
+/// The lease of a run that this program has made.
+fn of(run: &Run) -> Value {
+    let mut lease = others(7);
+    lease["metadata"]["uid"] = "a-b-c".into();
+    lease["metadata"]["annotations"] = json!(run.annotations());
+    lease["spec"]["holderIdentity"] = run.identity().into();
+    lease
+}
+
 /// Keeps the server away for a while, and returns the first request after that.
 async fn away(server: &mut Server) -> Asked {
     let began = Instant::now();
@@ -55,9 +65,73 @@ async fn away(server: &mut Server) -> Asked {
 }
 
 async fn find_anothers(server: &mut Server) {
+    find(server, &others(7)).await;
+}
+
+/// Answers that this lease is there already.
+async fn find(server: &mut Server, lease: &Value) {
     let created = server.next().await;
     created.refuse(StatusCode::CONFLICT, "AlreadyExists", "already exists");
-    server.next().await.answer(StatusCode::OK, &others(7));
+    server.next().await.answer(StatusCode::OK, lease);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_called_the_same_is_another() {
+    let (mut server, wanting) = wanting();
+    let mut found = of(&Run::new("up"));
+    find(&mut server, &found).await;
+    server.list(LEASES).await.with(&[found.clone()]);
+    let watch = server.watch(LEASES).await;
+    found["metadata"]["resourceVersion"] = "8".into();
+    watch.send("MODIFIED", &found);
+    let refused = wanting.await.expect("no panic").err().expect("a refusal");
+    assert_eq!(refused.exit(), Exit::Refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_whose_creation_was_answered_in_vain_is_held() {
+    let (mut server, wanting) = wanting();
+    let created = server.next().await;
+    let mine = created.body();
+    created.fail("connection reset");
+    find(&mut server, &mine).await;
+    assert!(wanting.await.expect("no panic").is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_gone_or_anothers_is_lost() {
+    let same = of(&Run::new("up"));
+    for (found, why) in [
+        (None, "the lease of this stack is gone: another run may have worked on it"),
+        (Some(others(8)), "another run has taken the lease of this stack: somebody"),
+        (Some(same), "another run has taken the lease of this stack: bootstrap up of "),
+    ] {
+        let (mut server, wanting) = wanting();
+        server.next().await.answer(StatusCode::CREATED, &others(7));
+        let mut held = wanting.await.expect("no panic").expect("the lease");
+        let asked = server.next().await;
+        match found {
+            Some(found) => asked.answer(StatusCode::OK, &found),
+            None => asked.refuse(StatusCode::NOT_FOUND, "NotFound", "not found"),
+        }
+        let lost = held.lost().await;
+        assert_eq!(lost.exit(), Exit::Refused);
+        assert!(lost.to_string().starts_with(why), "{lost}");
+        assert!(!server.is_asked(), "nothing is made anew");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_another_run_has_taken_is_left_to_it() {
+    let (mut server, wanting) = wanting();
+    server.next().await.answer(StatusCode::CREATED, &others(7));
+    let held = wanting.await.expect("no panic").expect("the lease");
+    let releasing = spawn(held.release());
+    let asked = server.next().await;
+    assert_eq!(asked.method(), Method::GET);
+    asked.answer(StatusCode::OK, &of(&Run::new("up")));
+    releasing.await.expect("no panic");
+    assert!(!server.is_asked());
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,14 +170,16 @@ async fn a_lease_is_renewed_as_soon_as_the_server_is_back() {
     let (mut server, wanting) = wanting();
     server.next().await.answer(StatusCode::CREATED, &others(7));
     let held = wanting.await.expect("no panic").expect("the lease");
-    let mut mine = others(8);
-    mine["spec"]["holderIdentity"] = held.holder.as_str().into();
+    let mine = of(&held.holder);
     let asked = away(&mut server).await;
     let back = Instant::now();
     asked.answer(StatusCode::OK, &mine);
-    server.next().await.answer(StatusCode::OK, &mine);
+    let renewal = server.next().await;
     assert!(back.elapsed() < Duration::from_secs(1), "{:?}", back.elapsed());
-    assert!(!held.lost.is_cancelled());
+    // That is what keeps the server from making a lease anew that is gone.
+    assert_eq!(renewal.body()["metadata"]["uid"], mine["metadata"]["uid"]);
+    renewal.answer(StatusCode::OK, &mine);
+    assert!(!held.renewing.is_finished());
 }
 
 #[tokio::test(start_paused = true)]
