@@ -7,6 +7,8 @@ use std::fs;
 use jiff::{SignedDuration, SpanRound, Timestamp, Unit};
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 use crate::object::Object;
 
@@ -82,7 +84,7 @@ impl Holder {
             return false;
         };
         let Some((pid, started)) = process.split_once('@') else { return false };
-        Some(machine) == this_machine().as_deref() && start_of(pid).as_deref() != Some(started)
+        Some(machine) == this_machine().as_deref() && has_ended(pid, started, stat_of(pid).as_deref())
     }
 }
 
@@ -110,7 +112,8 @@ fn identity(command: &str) -> String {
 /// This process, unlike any other on any machine; `None` where the system does not tell (it is Linux that does).
 fn process() -> Option<String> {
     let pid = std::process::id().to_string();
-    Some(format!("{} {pid}@{}", this_machine()?, start_of(&pid)?))
+    let stat = stat_of(&pid)?;
+    Some(format!("{} {pid}@{}", this_machine()?, start_in(&stat)?))
 }
 
 /// This boot of this machine, and within it the set of processes that this one can see.
@@ -120,14 +123,27 @@ fn this_machine() -> Option<String> {
     Some(format!("{} {}", boot.trim(), processes.display()))
 }
 
+/// Tells whether a process has ended that had this start. Where nothing can be read of it, it may be another user's that
+/// `/proc` hides (`hidepid`): then the kernel knows.
+fn has_ended(pid: &str, started: &str, stat: Option<&str>) -> bool {
+    let Some(stat) = stat else {
+        let pid = pid.parse().ok().filter(|pid| *pid > 0).and_then(Pid::from_raw);
+        return pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH));
+    };
+    start_in(stat) != Some(started)
+}
+
+fn stat_of(pid: &str) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/stat")).ok()
+}
+
 /// When a process started, in clock ticks since the machine did; `None` if it has ended.
-fn start_of(pid: &str) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+fn start_in(stat: &str) -> Option<&str> {
     // The second field is the program's name, which may hold anything, in parentheses.
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
     let state = fields.next()?;
     // Killed, and not yet taken note of by its parent.
-    if matches!(state, "Z" | "X") { None } else { fields.nth(18).map(str::to_owned) }
+    if matches!(state, "Z" | "X") { None } else { fields.nth(18) }
 }
 
 #[cfg(test)]
@@ -153,5 +169,16 @@ mod tests {
         let another_since = format!("{machine} {}@1", std::process::id());
         assert!(held_by(another_since).is_dead());
         assert!(!held_by(String::new()).is_dead());
+    }
+
+    #[test]
+    fn a_process_that_may_not_be_seen_is_not_dead() {
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("started");
+        let pid = child.id().to_string();
+        assert!(!has_ended(&pid, "1", None));
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        assert!(has_ended(&pid, "1", None));
     }
 }
