@@ -68,6 +68,8 @@ pub async fn acquire(
     events: &Events,
     cancel: &CancellationToken,
 ) -> Result<Held, Error> {
+    // A lease that waits for what a run asks of a slow server is not renewed in time.
+    let cluster = &cluster.apart();
     let name = name_of(stack);
     let holder = Run::new(wish.command);
     loop {

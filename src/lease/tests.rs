@@ -5,15 +5,17 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::spawn;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::holder::Run;
 use super::{Held, Wish, acquire};
+use crate::cluster::Cluster;
 use crate::cluster::server::{Asked, Server};
 use crate::error::{Error, Exit};
 use crate::event::Events;
+use crate::object;
 
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
 const REFUSED: &str = "Connection refused";
@@ -23,13 +25,16 @@ const OUTAGE: Duration = Duration::from_secs(40);
 
 fn wanting() -> (Server, JoinHandle<Result<Held, Error>>) {
     let (cluster, server) = Server::start();
+    (server, want(cluster))
+}
+
+fn want(cluster: Cluster) -> JoinHandle<Result<Held, Error>> {
     let (events, _) = Events::channel();
     let deadline = Instant::now() + Duration::from_mins(10);
-    let wanting = spawn(async move {
+    spawn(async move {
         let wish = Wish { command: "up", wait: false, deadline };
         acquire(&cluster, "blog", &wish, &events, &CancellationToken::new()).await
-    });
-    (server, wanting)
+    })
 }
 
 /// The lease of another run.
@@ -180,6 +185,34 @@ async fn a_lease_is_renewed_as_soon_as_the_server_is_back() {
     assert_eq!(renewal.body()["metadata"]["uid"], mine["metadata"]["uid"]);
     renewal.answer(StatusCode::OK, &mine);
     assert!(!held.renewing.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_renewed_while_other_requests_wait_for_each_other() {
+    let (cluster, mut server) = Server::start();
+    let wanting = want(cluster.clone());
+    server.next().await.answer(StatusCode::CREATED, &others(7));
+    let held = wanting.await.expect("no panic").expect("the lease");
+    let mut busy = JoinSet::new();
+    for _ in 0..30 {
+        let cluster = cluster.clone();
+        busy.spawn(async move { cluster.list(&object::NODE.gvk(), None, None).await.is_ok() });
+    }
+    let began = Instant::now();
+    let mut unanswered = Vec::new();
+    let mine = of(&held.holder);
+    for method in [Method::GET, Method::PUT] {
+        let asked = loop {
+            let asked = server.next().await;
+            if asked.path().starts_with(LEASES) {
+                break asked;
+            }
+            unanswered.push(asked);
+        };
+        assert_eq!(asked.method(), method);
+        asked.answer(StatusCode::OK, &mine);
+    }
+    assert!(!unanswered.is_empty() && began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
