@@ -55,6 +55,14 @@ pub struct Wish {
     pub deadline: Instant,
 }
 
+impl Wish {
+    /// What is waited for, of the run that holds the lease.
+    fn awaits(&self, who: &Holder) -> String {
+        let awaited = if self.wait { "the end of" } else { "a sign of life from" };
+        format!("{awaited} the run that holds the lease ({who})")
+    }
+}
+
 /// Takes the lease of a stack. Where another run holds it: ends with exit 4 as soon as that one renews it, waits for it
 /// if that is the wish, and takes over when it has not been renewed for 15 s by our own clock, or at once when it was a
 /// process of this machine that is no more.
@@ -72,6 +80,7 @@ pub async fn acquire(
     let cluster = &cluster.apart();
     let name = name_of(stack);
     let holder = Run::new(wish.command);
+    let mut awaited = None;
     loop {
         match cluster.create(&lease(&name, &holder, None)).await {
             Ok(_) => break,
@@ -87,9 +96,10 @@ pub async fn acquire(
         let outcome = if who.is_dead() {
             Observed::Dead(Box::new(found))
         } else {
-            events.send(Kind::Waiting {
-                what: format!("a sign of life from the run that holds the lease ({who})"),
-            });
+            if awaited.as_ref() != Some(&who.run) {
+                events.send(Kind::Waiting { what: wish.awaits(&who) });
+                awaited = Some(who.run.clone());
+            }
             tokio::select! {
                 outcome = observe(cluster, &name, &found) => outcome?,
                 () = sleep_until(wish.deadline) => {

@@ -14,7 +14,7 @@ use super::{Held, Wish, acquire};
 use crate::cluster::Cluster;
 use crate::cluster::server::{Asked, Server};
 use crate::error::{Error, Exit};
-use crate::event::Events;
+use crate::event::{Events, Kind};
 use crate::object;
 
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
@@ -25,14 +25,14 @@ const OUTAGE: Duration = Duration::from_secs(40);
 
 fn wanting() -> (Server, JoinHandle<Result<Held, Error>>) {
     let (cluster, server) = Server::start();
-    (server, want(cluster))
+    let (events, _) = Events::channel();
+    (server, want(cluster, events, false))
 }
 
-fn want(cluster: Cluster) -> JoinHandle<Result<Held, Error>> {
-    let (events, _) = Events::channel();
+fn want(cluster: Cluster, events: Events, wait: bool) -> JoinHandle<Result<Held, Error>> {
     let deadline = Instant::now() + Duration::from_mins(10);
     spawn(async move {
-        let wish = Wish { command: "up", wait: false, deadline };
+        let wish = Wish { command: "up", wait, deadline };
         acquire(&cluster, "blog", &wish, &events, &CancellationToken::new()).await
     })
 }
@@ -91,6 +91,35 @@ async fn a_run_that_is_called_the_same_is_another() {
     watch.send("MODIFIED", &found);
     let refused = wanting.await.expect("no panic").err().expect("a refusal");
     assert_eq!(refused.exit(), Exit::Refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_each_other_run_is_waited_for_with_one_word() {
+    let (cluster, mut server) = Server::start();
+    let (sender, mut events) = Events::channel();
+    let wanting = want(cluster, sender, true);
+    let mut third = others(9);
+    third["spec"]["holderIdentity"] = "a third".into();
+    for (found, renewed) in [(others(7), others(8)), (others(8), third.clone()), (third, others(10))] {
+        find(&mut server, &found).await;
+        server.list(LEASES).await.with(&[found]);
+        server.watch(LEASES).await.send("MODIFIED", &renewed);
+    }
+    server.next().await.answer(StatusCode::CREATED, &others(11));
+    assert!(wanting.await.expect("no panic").is_ok());
+    let mut said = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        if let Kind::Waiting { what } = event.kind {
+            said.push(what);
+        }
+    }
+    assert_eq!(
+        said,
+        [
+            "the end of the run that holds the lease (somebody)",
+            "the end of the run that holds the lease (a third)"
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,7 +219,7 @@ async fn a_lease_is_renewed_as_soon_as_the_server_is_back() {
 #[tokio::test(start_paused = true)]
 async fn a_lease_is_renewed_while_other_requests_wait_for_each_other() {
     let (cluster, mut server) = Server::start();
-    let wanting = want(cluster.clone());
+    let wanting = want(cluster.clone(), Events::channel().0, false);
     server.next().await.answer(StatusCode::CREATED, &others(7));
     let held = wanting.await.expect("no panic").expect("the lease");
     let mut busy = JoinSet::new();
