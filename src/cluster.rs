@@ -144,6 +144,12 @@ impl Cluster {
         Self { patience: self.patience.until(deadline, cancel.clone()), ..self.clone() }
     }
 
+    /// The same cluster for requests that must not wait behind the others of a run.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { patience: self.patience.apart(), ..self.clone() }
+    }
+
     /// Whether the server answers, and word of each change.
     #[must_use]
     pub fn contact(&self) -> watch::Receiver<Contact> {

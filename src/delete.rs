@@ -63,12 +63,12 @@ pub async fn down(
     }
     let deadline = Instant::now() + options.timeout;
     let wish = Wish { command: "down", wait: options.wait_lock, deadline };
-    let held = lease::acquire(cluster, stack, &wish, events, cancel).await?;
+    let mut held = lease::acquire(cluster, stack, &wish, events, cancel).await?;
     let until = Until { deadline, cancelled: cancel.clone() };
     let result = tokio::select! {
         result = take_away(cluster, stack, namespace, options.purge_data, events, &until) => result,
         never = outage::tell(cluster, events) => match never {},
-        () = held.lost.cancelled() => Err(Error::new(Exit::Refused, "another run has taken the lease of this stack")),
+        lost = held.lost() => Err(lost),
     };
     held.release().await;
     result

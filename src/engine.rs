@@ -100,7 +100,7 @@ pub async fn up(
 ) -> Result<Summary, Error> {
     let deadline = Instant::now() + patience.timeout;
     let wish = Wish { command: options.command(), wait: patience.wait_lock, deadline };
-    let held = lease::acquire(cluster, &plan.stack, &wish, events, cancel).await?;
+    let mut held = lease::acquire(cluster, &plan.stack, &wish, events, cancel).await?;
     let outcome = async {
         let cluster = &cluster.until(deadline, cancel);
         let prepared = Box::pin(prepare(cluster, plan, options, deadline, events, cancel)).await?;
@@ -117,8 +117,7 @@ pub async fn up(
     let result = tokio::select! {
         result = outcome => result,
         never = outage::tell(cluster, events) => match never {},
-        () = held.lost.cancelled() => Err(Error::new(Exit::Refused, "another run has taken the lease of this stack")
-            .hint("look who works on it: kubectl -n kube-system get leases")),
+        lost = held.lost() => Err(lost),
     };
     held.release().await;
     result

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::{Cluster, RequestError};
 use crate::error::{Error, Exit};
 use crate::event::{Events, Kind};
-use crate::lease::holder::Holder;
+use crate::lease::holder::{Holder, Run};
 use crate::object::{self, Object, ObjectRef};
 
 mod holder;
@@ -33,14 +33,16 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const NAMESPACE: &str = "kube-system";
 
+/// How a lease is lost that is no more.
+const GONE: &str = "the lease of this stack is gone: another run may have worked on it";
+
 /// The lease while it is held; it is given back by [`Held::release`].
 pub struct Held {
     cluster: Cluster,
     name: ObjectRef,
-    holder: String,
-    renewing: JoinHandle<()>,
-    /// Cancelled when another holder has taken the lease.
-    pub lost: CancellationToken,
+    holder: Run,
+    /// Ends when the lease is lost, with what the run then ends with.
+    renewing: JoinHandle<Error>,
 }
 
 /// For what, and how patiently, a lease is asked for.
@@ -51,6 +53,14 @@ pub struct Wish {
     pub wait: bool,
     /// When to give up waiting.
     pub deadline: Instant,
+}
+
+impl Wish {
+    /// What is waited for, of the run that holds the lease.
+    fn awaits(&self, who: &Holder) -> String {
+        let awaited = if self.wait { "the end of" } else { "a sign of life from" };
+        format!("{awaited} the run that holds the lease ({who})")
+    }
 }
 
 /// Takes the lease of a stack. Where another run holds it: ends with exit 4 as soon as that one renews it, waits for it
@@ -66,8 +76,11 @@ pub async fn acquire(
     events: &Events,
     cancel: &CancellationToken,
 ) -> Result<Held, Error> {
+    // A lease that waits for what a run asks of a slow server is not renewed in time.
+    let cluster = &cluster.apart();
     let name = name_of(stack);
-    let holder = holder::identity(wish.command);
+    let holder = Run::new(wish.command);
+    let mut awaited = None;
     loop {
         match cluster.create(&lease(&name, &holder, None)).await {
             Ok(_) => break,
@@ -77,15 +90,16 @@ pub async fn acquire(
         let Some(found) = cluster.get(&name).await.map_err(RequestError::into_error)? else { continue };
         let who = Holder::of(&found);
         // A create whose answer was lost, and which was made again.
-        if who.identity == holder {
+        if who.run == holder {
             break;
         }
         let outcome = if who.is_dead() {
             Observed::Dead(Box::new(found))
         } else {
-            events.send(Kind::Waiting {
-                what: format!("a sign of life from the run that holds the lease ({who})"),
-            });
+            if awaited.as_ref() != Some(&who.run) {
+                events.send(Kind::Waiting { what: wish.awaits(&who) });
+                awaited = Some(who.run.clone());
+            }
             tokio::select! {
                 outcome = observe(cluster, &name, &found) => outcome?,
                 () = sleep_until(wish.deadline) => {
@@ -101,9 +115,7 @@ pub async fn acquire(
             }
             Observed::Alive | Observed::Gone => {}
             Observed::Dead(last) => {
-                let mut mine = lease(&name, &holder, Some(&last));
-                mine.metadata.resource_version.clone_from(&last.metadata.resource_version);
-                match cluster.replace(&mine).await {
+                match cluster.replace(&lease(&name, &holder, Some(&last))).await {
                     Ok(_) => break,
                     // A third run took it first.
                     Err(error) if error.is_stale() || error.is_not_found() => {}
@@ -112,9 +124,8 @@ pub async fn acquire(
             }
         }
     }
-    let lost = CancellationToken::new();
-    let renewing = tokio::spawn(renew(cluster.clone(), name.clone(), holder.clone(), lost.clone()));
-    Ok(Held { cluster: cluster.clone(), name, holder, renewing, lost })
+    let renewing = tokio::spawn(renew(cluster.clone(), name.clone(), holder.clone()));
+    Ok(Held { cluster: cluster.clone(), name, holder, renewing })
 }
 
 /// How the lease of a stack stands.
@@ -144,6 +155,13 @@ fn name_of(stack: &str) -> ObjectRef {
 }
 
 impl Held {
+    /// Waits until the lease is ours no more, and returns what the run then ends with.
+    pub async fn lost(&mut self) -> Error {
+        (&mut self.renewing).await.unwrap_or_else(|panic| {
+            Error::new(Exit::Unexpected, "failed to renew the lease of this stack").because(panic)
+        })
+    }
+
     /// Stops renewing and removes the lease, if it is still ours.
     pub async fn release(self) {
         self.renewing.abort();
@@ -153,7 +171,7 @@ impl Held {
 
     async fn remove(&self) {
         if let Ok(Some(found)) = self.cluster.get(&self.name).await
-            && Holder::of(&found).identity == self.holder
+            && Holder::of(&found).run == self.holder
         {
             let unchanged = Preconditions {
                 resource_version: found.metadata.resource_version,
@@ -165,29 +183,29 @@ impl Held {
     }
 }
 
-/// Renews the lease until it is told to stop. A server that does not answer is no reason to stop the run; another holder
-/// is.
-async fn renew(cluster: Cluster, name: ObjectRef, holder: String, lost: CancellationToken) {
+/// Renews the lease until it is lost. A server that does not answer is no reason to stop the run; another holder is, and so
+/// is no lease at all: another run may have had it, and changed what this one has read.
+async fn renew(cluster: Cluster, name: ObjectRef, holder: Run) -> Error {
     let mut ticks = interval(RENEW_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     loop {
         ticks.tick().await;
         let Ok(found) = cluster.get(&name).await else { continue };
-        match found {
-            Some(found) if Holder::of(&found).identity != holder => return lost.cancel(),
-            Some(found) => {
-                let mut mine = lease(&name, &holder, Some(&found));
-                mine.metadata.resource_version.clone_from(&found.metadata.resource_version);
-                mine.data["spec"]["acquireTime"] = found.data["spec"]["acquireTime"].clone();
-                mine.data["spec"]["leaseTransitions"] = found.data["spec"]["leaseTransitions"].clone();
-                let _ = cluster.replace(&mine).await;
-            }
-            None => {
-                let _ = cluster.create(&lease(&name, &holder, None)).await;
-            }
+        let Some(found) = found else { return lost(GONE) };
+        let who = Holder::of(&found);
+        if who.run != holder {
+            return lost(&format!("another run has taken the lease of this stack: {who}"));
         }
+        let mut mine = lease(&name, &holder, Some(&found));
+        mine.data["spec"]["acquireTime"] = found.data["spec"]["acquireTime"].clone();
+        mine.data["spec"]["leaseTransitions"] = found.data["spec"]["leaseTransitions"].clone();
+        let _ = cluster.replace(&mine).await;
     }
+}
+
+fn lost(how: &str) -> Error {
+    Error::new(Exit::Refused, how).hint("look who works on it: kubectl -n kube-system get leases")
 }
 
 /// What became of another's lease.
@@ -232,7 +250,8 @@ async fn observe(cluster: &Cluster, name: &ObjectRef, found: &Object) -> Result<
     }
 }
 
-fn lease(name: &ObjectRef, holder: &str, before: Option<&Object>) -> Object {
+/// The lease as this run makes it, or puts it in the place of the one before.
+fn lease(name: &ObjectRef, holder: &Run, before: Option<&Object>) -> Object {
     let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
     let transitions =
         before.map_or(0, |lease| lease.data["spec"]["leaseTransitions"].as_i64().unwrap_or(0) + 1);
@@ -244,11 +263,14 @@ fn lease(name: &ObjectRef, holder: &str, before: Option<&Object>) -> Object {
         metadata: ObjectMeta {
             name: Some(name.name.clone()),
             namespace: name.namespace.clone(),
-            annotations: holder::process().map(|process| [(holder::PROCESS.to_owned(), process)].into()),
+            annotations: Some(holder.annotations()),
+            // Without a uid, a server makes a lease anew that is gone, whatever version is to be replaced.
+            uid: before.and_then(|lease| lease.metadata.uid.clone()),
+            resource_version: before.and_then(|lease| lease.metadata.resource_version.clone()),
             ..ObjectMeta::default()
         },
         data: json!({ "spec": {
-            "holderIdentity": holder,
+            "holderIdentity": holder.identity(),
             "leaseDurationSeconds": DURATION.as_secs(),
             "acquireTime": now,
             "renewTime": now,

@@ -102,6 +102,11 @@ impl Patience {
         Self { end: Some(End { deadline, cancelled }), ..self.clone() }
     }
 
+    /// The same, with slots of its own.
+    pub(super) fn apart(&self) -> Self {
+        Self { slots: Arc::new(Semaphore::new(IN_FLIGHT)), ..self.clone() }
+    }
+
     /// Makes a request, and again while the server is away, busy or starting, until the request's time or the run is over.
     pub(super) async fn ask<T, F>(
         &self,

@@ -102,7 +102,9 @@ impl Server {
 
     async fn receive(&mut self) -> Option<Asked> {
         let (request, reply) = self.handle.next_request().await?;
-        Some(Asked { method: request.method().clone(), uri: request.uri().to_string(), reply })
+        let (method, uri) = (request.method().clone(), request.uri().to_string());
+        let body = request.into_body().collect_bytes().await.expect("a whole body");
+        Some(Asked { method, uri, body, reply })
     }
 
     /// Answers a request for what is around, and gives back any other.
@@ -143,6 +145,7 @@ impl Server {
 pub(crate) struct Asked {
     method: Method,
     uri: String,
+    body: Bytes,
     reply: SendResponse<Answer>,
 }
 
@@ -157,6 +160,11 @@ impl Asked {
 
     pub(crate) fn path(&self) -> &str {
         self.uri.split('?').next().unwrap_or_default()
+    }
+
+    /// What is sent, an object.
+    pub(crate) fn body(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("JSON")
     }
 
     /// The last part of the path.

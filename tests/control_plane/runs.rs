@@ -243,6 +243,31 @@ fn a_lease_that_is_renewed_is_respected() {
     );
 }
 
+#[test]
+fn a_run_ends_when_its_lease_is_gone() {
+    let scene = Scene::new("lost", &config_map("held", "a"));
+    scene.succeed("up", &[]);
+    let hold = |held: &str| {
+        let patch = format!(r#"{{"metadata": {{"finalizers": {held}}}}}"#);
+        scene.kubectl(&["patch", "configmap/held", "--type=merge", "-p", &patch]);
+    };
+    hold(r#"["test.internal/held"]"#);
+    scene.kubectl(&["delete", "configmap/held", "--wait=false"]);
+    let mut up = Watched::start(&scene, &[]);
+    up.await_line("what is being deleted to be gone");
+    // As when this machine was suspended, and another run has come and gone.
+    scene.bench.kubectl(["delete", "lease", "bootstrap-lost", "-n", "kube-system"]);
+    let said = up.end(4);
+    assert!(
+        said.contains("error: the lease of this stack is gone: another run may have worked on it"),
+        "{said}"
+    );
+    let lease =
+        scene.bench.kubectl(["get", "lease", "bootstrap-lost", "-n", "kube-system", "--ignore-not-found"]);
+    assert_eq!(lease, "", "it is not made anew");
+    hold("[]");
+}
+
 fn lease(stack: &str, holder: &str) -> String {
     format!(
         r#"{{"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {{"name": "bootstrap-{stack}",

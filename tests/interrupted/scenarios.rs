@@ -35,7 +35,11 @@ pub(crate) fn ctrl_c(world: &World) {
     assert_eq!(ran.code, 130, "{}", ran.stderr);
     assert!(ran.stderr.contains("prometheus-adapter"), "it says what is left:\n{}", ran.stderr);
     let next = world.bench.succeed(&["up"]);
-    assert!(!next.stderr.contains("the run of"), "the lease was given back:\n{}", next.stderr);
+    assert!(
+        !next.stderr.contains("the run that holds the lease"),
+        "the lease was given back:\n{}",
+        next.stderr
+    );
 }
 
 pub(crate) fn timeout_explains(world: &World) {
