@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -40,10 +41,10 @@ pub struct Common {
     #[arg(short, long, global = true, env = "BOOTSTRAP_OUTPUT", default_value = "human")]
     pub output: Output,
     /// Only errors and the last line
-    #[arg(short, long, global = true, env = "BOOTSTRAP_QUIET", conflicts_with = "verbose")]
+    #[arg(short, long, global = true, env = "BOOTSTRAP_QUIET", value_parser = FalseyValueParser::new())]
     pub quiet: bool,
-    /// Also what did not change, and each change of status
-    #[arg(short, long, global = true, env = "BOOTSTRAP_VERBOSE")]
+    /// Also what did not change, and each change of status, unless --quiet says less
+    #[arg(short, long, global = true, env = "BOOTSTRAP_VERBOSE", value_parser = FalseyValueParser::new())]
     pub verbose: bool,
     /// When to use colour
     #[arg(long, global = true, env = "BOOTSTRAP_COLOR", default_value = "auto")]
@@ -138,7 +139,7 @@ pub struct Plan {
     #[command(flatten)]
     pub wanted: Wanted,
     /// End with 8 when there is something to do
-    #[arg(long, env = "BOOTSTRAP_EXIT_CODE")]
+    #[arg(long, env = "BOOTSTRAP_EXIT_CODE", value_parser = FalseyValueParser::new())]
     pub exit_code: bool,
 }
 
@@ -152,7 +153,7 @@ pub struct Up {
     #[arg(long, env = "BOOTSTRAP_TIMEOUT", default_value = "10m", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
     /// Wait for another run on this stack to end
-    #[arg(long, env = "BOOTSTRAP_WAIT_LOCK")]
+    #[arg(long, env = "BOOTSTRAP_WAIT_LOCK", value_parser = FalseyValueParser::new())]
     pub wait_lock: bool,
     /// Also write what became of each step to this file, as `JUnit` XML
     #[arg(long, env = "BOOTSTRAP_JUNIT", value_name = "FILE")]
@@ -166,13 +167,13 @@ pub struct Down {
     #[arg(long)]
     pub purge_data: bool,
     /// Only say what would be done
-    #[arg(long, env = "BOOTSTRAP_DRY_RUN")]
+    #[arg(long, env = "BOOTSTRAP_DRY_RUN", value_parser = FalseyValueParser::new())]
     pub dry_run: bool,
     /// How long all of it may take
     #[arg(long, env = "BOOTSTRAP_TIMEOUT", default_value = "10m", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
     /// Wait for another run on this stack to end
-    #[arg(long, env = "BOOTSTRAP_WAIT_LOCK")]
+    #[arg(long, env = "BOOTSTRAP_WAIT_LOCK", value_parser = FalseyValueParser::new())]
     pub wait_lock: bool,
 }
 
@@ -232,7 +233,7 @@ pub struct Credentials {
     #[arg(long, env = "BOOTSTRAP_TIMEOUT", default_value = "10m", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
     /// With --rotate, wait for another run on this stack to end
-    #[arg(long, env = "BOOTSTRAP_WAIT_LOCK")]
+    #[arg(long, env = "BOOTSTRAP_WAIT_LOCK", value_parser = FalseyValueParser::new())]
     pub wait_lock: bool,
 }
 
