@@ -48,6 +48,16 @@ fn run_hint(scene: &Scene, ran: &Ran) {
 }
 
 #[test]
+fn a_stack_whose_files_are_gone_is_taken_away() {
+    let scene = Scene::new("headless", &config_map("one", "a"));
+    scene.succeed("up", &[]);
+    scene.write("stack.yaml", &scene.stack().replace("main.yaml", "gone.yaml"));
+    scene.end(2, "up", &[]);
+    assert_says(&scene.succeed("down", &[]), &["configmap/one deleted", "namespace/headless deleted"]);
+    assert_eq!(scene.bench.kubectl(["get", "namespace", "--ignore-not-found", "headless"]), "");
+}
+
+#[test]
 fn an_object_with_a_finalizer_is_named_with_it_and_left() {
     let scene = Scene::new("held", &(config_map("held", "a") + &config_map("free", "b")));
     scene.succeed("up", &[]);
