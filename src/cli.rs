@@ -37,10 +37,10 @@ pub struct Common {
     /// Folder with another stack [default: the one in this binary; see `bootstrap eject`]
     #[arg(long, global = true, env = "BOOTSTRAP_STACK", value_name = "DIR")]
     pub stack: Option<PathBuf>,
-    /// How to show what happens
+    /// How to show what happens, or is found; render, eject and completions have one form only
     #[arg(short, long, global = true, env = "BOOTSTRAP_OUTPUT", default_value = "human")]
     pub output: Output,
-    /// Only errors and the last line
+    /// Only errors and the last line of what is told on stderr, and of plan only the counts
     #[arg(short, long, global = true, env = "BOOTSTRAP_QUIET", value_parser = FalseyValueParser::new())]
     pub quiet: bool,
     /// Also what did not change, and each change of status, unless --quiet says less
@@ -49,7 +49,7 @@ pub struct Common {
     /// When to use colour
     #[arg(long, global = true, env = "BOOTSTRAP_COLOR", default_value = "auto")]
     pub color: Color,
-    /// Do not ask before a cluster is changed that is not local; it must be named with --context
+    /// Do not ask before a cluster is changed that is not local; from outside it must be named with --context
     #[arg(short, long, global = true)]
     pub yes: bool,
 }
@@ -57,11 +57,11 @@ pub struct Common {
 /// How to show what happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// A live display on a terminal, else plain lines
+    /// A live display on a terminal, else plain lines; what is found as text
     Human,
-    /// One line per change of state
+    /// One line per change of state, also on a terminal
     Plain,
-    /// One JSON object a line on stdout
+    /// JSON on stdout: an event a line of up, down and credentials --rotate, one document of all else
     Json,
 }
 
@@ -81,7 +81,7 @@ pub enum Color {
 pub enum Command {
     /// Bring the stack up, and wait until everything is really ready
     Up(Up),
-    /// Take away what `up` made; claims are kept
+    /// Take away what `up` made; claims are kept, unless --purge-data says otherwise
     Down(Down),
     /// Show what `up` would do, object by object; changes nothing
     Plan(Plan),
@@ -208,7 +208,7 @@ pub struct Render {
     /// Which steps.
     #[command(flatten)]
     pub steps: Steps,
-    /// Storage class to write into claims that name none
+    /// Storage class to write into claims that name none; `auto` writes none
     #[arg(long, env = "BOOTSTRAP_STORAGE_CLASS", default_value = "auto", value_name = "CLASS")]
     pub storage_class: String,
 }
