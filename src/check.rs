@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::check::survey::Survey;
 use crate::cluster::{RequestError, Target};
+use crate::engine;
 use crate::error::Error;
 use crate::finding::Finding;
 use crate::plan::Plan;
@@ -47,6 +48,11 @@ pub async fn run(
         report.target = cluster.target().clone();
     }
     report.add(found);
+    if let (Some(cluster), Some(plan)) = (&cluster, &mut plan)
+        && let Err(error) = engine::place(cluster, plan).await
+    {
+        report.add([Finding::failed("cluster", "kinds", &error)]);
+    }
 
     let surveyed = plan.clone();
     let (grounds, storage, lease, helm) = tokio::join!(

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -36,19 +37,19 @@ pub struct Common {
     /// Folder with another stack [default: the one in this binary; see `bootstrap eject`]
     #[arg(long, global = true, env = "BOOTSTRAP_STACK", value_name = "DIR")]
     pub stack: Option<PathBuf>,
-    /// How to show what happens
+    /// How to show what happens, or is found; render, eject and completions have one form only
     #[arg(short, long, global = true, env = "BOOTSTRAP_OUTPUT", default_value = "human")]
     pub output: Output,
-    /// Only errors and the last line
-    #[arg(short, long, global = true, env = "BOOTSTRAP_QUIET", conflicts_with = "verbose")]
+    /// Only errors and the last line of what is told on stderr, and of plan only the counts
+    #[arg(short, long, global = true, env = "BOOTSTRAP_QUIET", value_parser = FalseyValueParser::new())]
     pub quiet: bool,
-    /// Also what did not change, and each change of status
-    #[arg(short, long, global = true, env = "BOOTSTRAP_VERBOSE")]
+    /// Also what did not change, and each change of status, unless --quiet says less
+    #[arg(short, long, global = true, env = "BOOTSTRAP_VERBOSE", value_parser = FalseyValueParser::new())]
     pub verbose: bool,
     /// When to use colour
     #[arg(long, global = true, env = "BOOTSTRAP_COLOR", default_value = "auto")]
     pub color: Color,
-    /// Do not ask before a cluster is changed that is not local; it must be named with --context
+    /// Do not ask before a cluster is changed that is not local; from outside it must be named with --context
     #[arg(short, long, global = true)]
     pub yes: bool,
 }
@@ -56,11 +57,11 @@ pub struct Common {
 /// How to show what happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// A live display on a terminal, else plain lines
+    /// A live display on a terminal, else plain lines; what is found as text
     Human,
-    /// One line per change of state
+    /// One line per change of state, also on a terminal
     Plain,
-    /// One JSON object a line on stdout
+    /// JSON on stdout: an event a line of up, down and credentials --rotate, one document of all else
     Json,
 }
 
@@ -80,7 +81,7 @@ pub enum Color {
 pub enum Command {
     /// Bring the stack up, and wait until everything is really ready
     Up(Up),
-    /// Take away what `up` made; claims are kept
+    /// Take away what `up` made; claims are kept, unless --purge-data says otherwise
     Down(Down),
     /// Show what `up` would do, object by object; changes nothing
     Plan(Plan),
@@ -138,7 +139,7 @@ pub struct Plan {
     #[command(flatten)]
     pub wanted: Wanted,
     /// End with 8 when there is something to do
-    #[arg(long, env = "BOOTSTRAP_EXIT_CODE")]
+    #[arg(long, env = "BOOTSTRAP_EXIT_CODE", value_parser = FalseyValueParser::new())]
     pub exit_code: bool,
 }
 
@@ -152,7 +153,7 @@ pub struct Up {
     #[arg(long, env = "BOOTSTRAP_TIMEOUT", default_value = "10m", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
     /// Wait for another run on this stack to end
-    #[arg(long, env = "BOOTSTRAP_WAIT_LOCK")]
+    #[arg(long, env = "BOOTSTRAP_WAIT_LOCK", value_parser = FalseyValueParser::new())]
     pub wait_lock: bool,
     /// Also write what became of each step to this file, as `JUnit` XML
     #[arg(long, env = "BOOTSTRAP_JUNIT", value_name = "FILE")]
@@ -166,13 +167,13 @@ pub struct Down {
     #[arg(long)]
     pub purge_data: bool,
     /// Only say what would be done
-    #[arg(long, env = "BOOTSTRAP_DRY_RUN")]
+    #[arg(long, env = "BOOTSTRAP_DRY_RUN", value_parser = FalseyValueParser::new())]
     pub dry_run: bool,
     /// How long all of it may take
     #[arg(long, env = "BOOTSTRAP_TIMEOUT", default_value = "10m", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
     /// Wait for another run on this stack to end
-    #[arg(long, env = "BOOTSTRAP_WAIT_LOCK")]
+    #[arg(long, env = "BOOTSTRAP_WAIT_LOCK", value_parser = FalseyValueParser::new())]
     pub wait_lock: bool,
 }
 
@@ -207,7 +208,7 @@ pub struct Render {
     /// Which steps.
     #[command(flatten)]
     pub steps: Steps,
-    /// Storage class to write into claims that name none
+    /// Storage class to write into claims that name none; `auto` writes none
     #[arg(long, env = "BOOTSTRAP_STORAGE_CLASS", default_value = "auto", value_name = "CLASS")]
     pub storage_class: String,
 }
@@ -232,7 +233,7 @@ pub struct Credentials {
     #[arg(long, env = "BOOTSTRAP_TIMEOUT", default_value = "10m", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
     /// With --rotate, wait for another run on this stack to end
-    #[arg(long, env = "BOOTSTRAP_WAIT_LOCK")]
+    #[arg(long, env = "BOOTSTRAP_WAIT_LOCK", value_parser = FalseyValueParser::new())]
     pub wait_lock: bool,
 }
 

@@ -118,9 +118,7 @@ impl Cluster {
         let builder = builder.with_layer(&AndThenLayer::new(stranger::refuse_redirect));
         let builder = builder.with_layer(&AndThenLayer::new(retry_after::keep));
         let client = builder.with_layer(&MapRequestLayer::new(parting::part)).build();
-        // Named from here on, so that a program started later goes to this cluster though the current context has changed.
-        let pinned = Some(context.clone()).filter(|context| context != kubeconfig::IN_CLUSTER);
-        let cluster = Self::with_client(client, Target { context: pinned, ..target.clone() }, &context);
+        let cluster = Self::with_client(client, target.pinned(&context), &context);
         Ok(Self { certificate_expiry, ..cluster })
     }
 

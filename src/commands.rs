@@ -76,7 +76,7 @@ async fn dispatch(cli: &Cli, printer: &Printer) -> anyhow::Result<Exit> {
         Command::Verify(options) => verify::run(common, options, printer).await,
         Command::Check(options) => check::run(common, options, printer).await,
         Command::Render(options) => render::run(common, options, printer),
-        Command::Eject(options) => eject::run(options, printer),
+        Command::Eject(options) => eject::run(common, options, printer),
         Command::Credentials(options) if options.rotate => Ok(rotate::run(common, options, printer).await),
         Command::Credentials(options) => credentials::run(common, options, printer).await,
         Command::Completions(options) => completions::run(options, printer),

@@ -26,7 +26,7 @@ use crate::preflight;
 use crate::secret::Values;
 use crate::wait::Waiter;
 
-pub use crate::engine::survey::read_records;
+pub use crate::engine::survey::{place, read_records};
 
 mod chain;
 mod course;
@@ -127,7 +127,8 @@ pub async fn up(
 ///
 /// # Errors
 /// The server's refusal, or what the stack asks for and the cluster cannot give.
-pub async fn foresee(cluster: &Cluster, plan: Plan, options: &Options) -> Result<Changeset, Error> {
+pub async fn foresee(cluster: &Cluster, mut plan: Plan, options: &Options) -> Result<Changeset, Error> {
+    place(cluster, &mut plan).await?;
     let survey = Survey::read(cluster, &plan).await?;
     let leaving = survey.leaving_namespaces(&plan);
     let prepared = Prepared::decide(cluster, plan, survey.without(&leaving), options).await?;
@@ -137,12 +138,13 @@ pub async fn foresee(cluster: &Cluster, plan: Plan, options: &Options) -> Result
 /// Looks at what there is, waits for the cluster to be up, and decides what to do.
 async fn prepare(
     cluster: &Cluster,
-    plan: Plan,
+    mut plan: Plan,
     options: &Options,
     deadline: Instant,
     events: &Events,
     cancel: &CancellationToken,
 ) -> Result<Prepared, Error> {
+    place(cluster, &mut plan).await?;
     let until = Until { deadline, cancelled: cancel.clone() };
     // An aggregated API that this plan or one of its releases brings is not waited for: this run may have to mend it.
     let is_ours = |service: &Object| plan.brings(service);

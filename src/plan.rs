@@ -1,8 +1,9 @@
 //! What `up` will do, in which order: pure, from a stack and the user's choice of steps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
+use kube::core::GroupVersionKind;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Exit};
@@ -79,9 +80,9 @@ impl Plan {
         }
         let secrets =
             stack.steps.iter().filter_map(|step| Some(step.secret.as_ref()?.name.clone())).collect();
-        place_custom_resources(&mut steps, &stack.namespace);
         let mut plan = Self { stack: stack.name.clone(), namespace: stack.namespace.clone(), steps, secrets };
-        check_names(&plan)?;
+        let defined = defined(&plan);
+        plan.place(|name| defined.contains(&name.group_kind()))?;
         manifest::add_config_hashes(plan.manifests_mut());
         for step in &stack.steps {
             if !wanted.contains(step.name.as_str()) {
@@ -89,6 +90,26 @@ impl Plan {
             }
         }
         Ok(plan)
+    }
+
+    /// The kinds of objects that name no namespace, of which the cluster has to say whether they live in one.
+    #[must_use]
+    pub fn unplaced(&self) -> HashSet<GroupVersionKind> {
+        let unplaced = self.manifests().filter(|manifest| manifest.name.namespace.is_none());
+        let kinds = unplaced.map(|manifest| manifest.name.gvk());
+        kinds.filter(|kind| object::Kind::find(kind).is_none()).collect()
+    }
+
+    /// Puts the objects that name no namespace and live in one into the stack's.
+    ///
+    /// # Errors
+    /// Exit 2: two objects of one name.
+    pub fn place(&mut self, is_namespaced: impl Fn(&ObjectRef) -> bool) -> Result<(), Error> {
+        let namespace = self.namespace.clone();
+        for manifest in self.manifests_mut().filter(|manifest| is_namespaced(&manifest.name)) {
+            manifest.set_default_namespace(&namespace);
+        }
+        check_names(self)
     }
 
     /// Leaves out a step and counts it as there: what needed it needs what it needed.
@@ -311,22 +332,15 @@ fn wanted<'a>(stack: &'a Stack, selection: &'a Selection) -> Result<BTreeSet<&'a
     Ok(wanted)
 }
 
-/// Puts the objects of kinds that the stack itself defines into the stack's namespace, if they name none and belong in one.
-fn place_custom_resources(steps: &mut [PlannedStep], namespace: &str) {
-    let manifests = || steps.iter().flat_map(|step| step.waves.iter().flatten());
-    let definitions = manifests().filter(|manifest| manifest.name.is(&object::CUSTOM_RESOURCE_DEFINITION));
-    let namespaced: BTreeSet<_> = definitions
-        .map(|manifest| &manifest.object.data["spec"])
-        .filter(|spec| spec["scope"] == "Namespaced")
-        .map(|spec| (spec["group"].clone(), spec["names"]["kind"].clone()))
-        .map(|(group, kind)| (group.as_str().map(str::to_owned), kind.as_str().map(str::to_owned)))
-        .collect();
-    for manifest in steps.iter_mut().flat_map(|step| step.waves.iter_mut().flatten()) {
-        let kind = (Some(manifest.name.group.clone()), Some(manifest.name.kind.clone()));
-        if namespaced.contains(&kind) {
-            manifest.set_default_namespace(namespace);
-        }
-    }
+/// The kinds that the stack itself defines and whose objects live in namespaces, as [`ObjectRef::group_kind`] has them.
+fn defined(plan: &Plan) -> BTreeSet<String> {
+    let definitions =
+        plan.manifests().filter(|manifest| manifest.name.is(&object::CUSTOM_RESOURCE_DEFINITION));
+    let specs = definitions.map(|manifest| &manifest.object.data["spec"]);
+    let namespaced = specs.filter(|spec| spec["scope"] == "Namespaced");
+    let names =
+        namespaced.filter_map(|spec| Some((spec["names"]["kind"].as_str()?, spec["group"].as_str()?)));
+    names.map(|(kind, group)| format!("{kind}.{group}")).collect()
 }
 
 fn check_names(plan: &Plan) -> Result<(), Error> {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_yaml::Spanned;
 
 use crate::error::{Error, Exit};
@@ -38,6 +39,15 @@ pub struct Stack {
     pub steps: Vec<Step>,
     /// The files that the steps name.
     pub files: Files,
+}
+
+/// Which stack it is, and where: all that taking it away needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its name, which the inventory and the lease carry.
+    pub name: String,
+    /// The namespace of everything that names none.
+    pub namespace: String,
 }
 
 /// A part of the stack that becomes ready as one.
@@ -135,11 +145,40 @@ impl Stack {
     }
 
     fn read(files: Files) -> Result<Self, Error> {
-        let text =
-            files.read(STACK_FILE).map_err(|error| error.hint("write one to change: bootstrap eject DIR"))?;
-        let written: Written = yaml::document(STACK_FILE, &text)?;
+        let written: Written = read(&files)?;
         Ok(written.validate(files)?)
     }
+}
+
+impl Head {
+    /// Reads that of the stack in the binary.
+    ///
+    /// # Errors
+    /// When it is broken, which a test rules out.
+    pub fn embedded() -> Result<Self, Error> {
+        Self::read(&Files::embedded())
+    }
+
+    /// Reads that of a folder's stack, whatever may be wrong with its steps and files.
+    ///
+    /// # Errors
+    /// Exit 2 with file and line when it does not validate.
+    pub fn load(folder: &Path) -> Result<Self, Error> {
+        Self::read(&Files::folder(folder)?)
+    }
+
+    fn read(files: &Files) -> Result<Self, Error> {
+        let WrittenHead { name, namespace } = read(files)?;
+        check_name(&name)?;
+        check_name(&namespace)?;
+        Ok(Self { name: name.value, namespace: namespace.value })
+    }
+}
+
+fn read<T: DeserializeOwned>(files: &Files) -> Result<T, Error> {
+    let text =
+        files.read(STACK_FILE).map_err(|error| error.hint("write one to change: bootstrap eject DIR"))?;
+    Ok(yaml::document(STACK_FILE, &text)?)
 }
 
 impl From<YamlError> for Error {
@@ -153,7 +192,14 @@ impl From<YamlError> for Error {
 struct Written {
     name: Spanned<String>,
     namespace: Spanned<String>,
-    steps: Vec<WrittenStep>,
+    steps: Spanned<Vec<WrittenStep>>,
+}
+
+/// Nothing is asked of the other fields.
+#[derive(Deserialize)]
+struct WrittenHead {
+    name: Spanned<String>,
+    namespace: Spanned<String>,
 }
 
 #[derive(Deserialize)]
@@ -183,10 +229,16 @@ impl Written {
         for name in [&self.name, &self.namespace] {
             check_name(name)?;
         }
-        let names: Vec<_> = self.steps.iter().map(|step| step.name.value.clone()).collect();
+        if self.steps.value.is_empty() {
+            return Err(wrong(
+                &self.steps,
+                "a stack has at least one step; what is there of it goes with down",
+            ));
+        }
+        let names: Vec<_> = self.steps.value.iter().map(|step| step.name.value.clone()).collect();
         let mut seen = BTreeSet::new();
         let mut steps = Vec::new();
-        for step in self.steps {
+        for step in self.steps.value {
             if !seen.insert(step.name.value.clone()) {
                 return Err(wrong(&step.name, format!("there are two steps `{}`", step.name.value)));
             }
@@ -293,7 +345,7 @@ fn check_release(step: &Spanned<String>, release: &ReleaseSpec) -> Result<(), Ya
     Ok(())
 }
 
-fn wrong(place: &Spanned<String>, message: String) -> YamlError {
+fn wrong<T>(place: &Spanned<T>, message: impl Into<String>) -> YamlError {
     YamlError::at(STACK_FILE, &place.referenced, message)
 }
 

@@ -10,7 +10,7 @@ use crate::object::{self, Object};
 pub struct Identity {
     /// The context by which it is reached.
     pub context: String,
-    /// k3d, kind, minikube, devcluster, k3s or kubernetes.
+    /// k3d, kind, minikube, devcluster, k3s or Kubernetes.
     pub distribution: &'static str,
     /// The server's version, such as `v1.36.4+k3s1`.
     pub version: String,

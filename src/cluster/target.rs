@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::kubeconfig::IN_CLUSTER;
+
 /// Which cluster to speak to.
 #[derive(Clone, Debug, Default)]
 pub struct Target {
@@ -18,6 +20,12 @@ const VERBS: [&str; 5] =
     ["bootstrap up", "bootstrap down", "bootstrap check", "bootstrap credentials", "bootstrap verify"];
 
 impl Target {
+    /// The same with the context in use, so that a program or a pasted command goes to this cluster though another context has
+    /// become the current one. The pod's own account is used by naming none.
+    pub(super) fn pinned(&self, context: &str) -> Self {
+        Self { context: Some(context.to_owned()).filter(|context| context != IN_CLUSTER), ..self.clone() }
+    }
+
     /// A hint whose commands name cluster and stack, so that they can be pasted wherever others are the current ones. What
     /// it names itself stays.
     #[must_use]
@@ -72,5 +80,12 @@ mod tests {
             "kubectl --kubeconfig '/my files/config' --context blog get x"
         );
         assert_eq!(all.name_in(&all.name_in("bootstrap verify")), all.name_in("bootstrap verify"));
+    }
+
+    #[test]
+    fn the_context_in_use_is_named_and_a_pods_own_account_by_none() {
+        let current = Target::default();
+        assert_eq!(current.pinned("blog").name_in("bootstrap up"), "bootstrap up --context blog");
+        assert_eq!(current.pinned(IN_CLUSTER).name_in("bootstrap up"), "bootstrap up");
     }
 }

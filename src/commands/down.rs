@@ -4,12 +4,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::{Common, Down};
 use crate::commands::consent::{self, Deed};
-use crate::commands::{on_cluster, session, stack};
+use crate::commands::{on_cluster, session};
 use crate::delete;
 use crate::engine::Summary;
 use crate::error::{Error, Exit};
 use crate::event::{Events, Kind};
 use crate::report::Printer;
+use crate::stack::Head;
 
 pub(super) async fn run(common: &Common, options: &Down, printer: &Printer) -> Exit {
     session::conduct(common, printer, None, async |events, cancel| {
@@ -25,7 +26,7 @@ async fn down(
     events: &Events,
     cancel: &CancellationToken,
 ) -> Result<Summary, Error> {
-    let stack = stack(common)?;
+    let stack = common.stack.as_deref().map_or_else(Head::embedded, Head::load)?;
     on_cluster(common, async |cluster, identity| {
         if !options.dry_run {
             let purges_data = options.purge_data;

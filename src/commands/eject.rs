@@ -1,22 +1,20 @@
 //! `bootstrap eject`: the embedded stack as files.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use anyhow::Context as _;
 
-use crate::cli::Eject;
+use crate::cli::{Common, Eject};
 use crate::error::{Error, Exit};
 use crate::report::Printer;
 use crate::stack::Files;
 
-pub(super) fn run(options: &Eject, printer: &Printer) -> anyhow::Result<Exit> {
+pub(super) fn run(common: &Common, options: &Eject, printer: &Printer) -> anyhow::Result<Exit> {
     let folder = &options.dir;
     let shown = folder.display();
-    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(Error::new(Exit::Usage, format!("{shown} is not empty; nothing was written"))
-            .hint(format!("bootstrap eject {shown}/stack"))
-            .into());
-    }
+    check(folder)?;
     let files = Files::all_embedded();
     for (path, text) in files {
         let file = folder.join(path);
@@ -25,7 +23,26 @@ pub(super) fn run(options: &Eject, printer: &Printer) -> anyhow::Result<Exit> {
         }
         fs::write(&file, text).with_context(|| format!("failed to write {}", file.display()))?;
     }
-    printer
-        .say(&format!("wrote {} files to {shown}; use them with: bootstrap up --stack {shown}", files.len()));
+    if !common.quiet {
+        let count = files.len();
+        printer.say(&format!("wrote {count} files to {shown}; use them with: bootstrap up --stack {shown}"));
+    }
     Ok(Exit::Success)
+}
+
+/// Finds out that nothing is in the way: the folder is empty, or can be made.
+fn check(folder: &Path) -> Result<(), Error> {
+    let shown = folder.display();
+    let refused = |why: String| Error::new(Exit::Usage, format!("{why}; nothing was written"));
+    match folder.read_dir().map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            Err(refused(format!("{shown} is not empty")).hint(format!("bootstrap eject {shown}/stack")))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => {
+            let file = folder.ancestors().find(|path| path.is_file()).unwrap_or(folder);
+            Err(refused(format!("failed to open the folder {}", file.display())).because(error))
+        }
+    }
 }

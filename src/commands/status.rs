@@ -54,8 +54,9 @@ struct Report {
 
 pub(super) async fn run(common: &Common, printer: &Printer) -> anyhow::Result<Exit> {
     let stack = stack(common)?;
-    let plan = Plan::new(&stack, &Selection::default())?;
+    let mut plan = Plan::new(&stack, &Selection::default())?;
     let report: anyhow::Result<_> = on_cluster(common, async |cluster, identity| {
+        engine::place(cluster, &mut plan).await?;
         let inventory = Inventory::load(cluster, &plan.stack, &plan.namespace).await?;
         let installed = inventory.is_installed();
         let steps = if installed { steps(cluster, &plan, &inventory).await? } else { Vec::new() };

@@ -1,6 +1,6 @@
 //! What there is, as far as a plan bears on it: read in one go, before anything is decided or changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use futures::future::try_join_all;
 
@@ -91,6 +91,24 @@ async fn read_secrets(cluster: &Cluster, plan: &Plan) -> Result<Vec<Object>, Req
         async move { secret::look(cluster, &name, keys).await }
     });
     Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+}
+
+/// Puts the objects of kinds that the cluster knows into the stack's namespace, if they name none and live in one. Of a kind that
+/// is not served yet, the stack itself has to say it.
+///
+/// # Errors
+/// Exit 3 on the server's refusal, or no answer in time; 2 on two objects of one name.
+pub async fn place(cluster: &Cluster, plan: &mut Plan) -> Result<(), Error> {
+    let mut namespaced = HashSet::new();
+    for kind in plan.unplaced() {
+        match cluster.is_namespaced(&kind).await {
+            Ok(true) => drop(namespaced.insert(kind)),
+            Ok(false) => {}
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into_preflight()),
+        }
+    }
+    plan.place(|name| namespaced.contains(&name.gvk()))
 }
 
 /// Reads the newest record of every release of the plan.

@@ -101,7 +101,12 @@ pub async fn records(cluster: &Cluster, namespace: &str, names: &[&str]) -> Resu
     }
     let labels = format!("owner=helm,name in ({})", names.join(","));
     let secrets = cluster.list(&object::SECRET.gvk(), Some(namespace), Some(&labels)).await;
-    let mut records = newest(&secrets.map_err(crate::cluster::RequestError::into_error)?)?;
+    let secrets = secrets.map_err(|error| match error.forbidden() {
+        // Whoever has no right to it is told so by the first request, before anything is changed.
+        Some(_) => error.into_preflight(),
+        None => error.into_error(),
+    });
+    let mut records = newest(&secrets?)?;
     for object in records.iter_mut().flat_map(|record| &mut record.manifest) {
         place(cluster, object, namespace).await?;
     }

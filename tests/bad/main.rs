@@ -12,6 +12,7 @@ use crate::support::{Bench, Ran};
 mod charts;
 mod kubeconfigs;
 mod logins;
+mod options;
 mod registry;
 mod servers;
 mod stacks;

@@ -110,3 +110,23 @@ fn a_folder_that_is_none() {
     let ran = up(&nowhere(), file.path(), &[]);
     assert_refused(&ran, 2, &["failed to read stack.yaml of the stack", "Not a directory"]);
 }
+
+#[test]
+fn down_needs_no_more_of_a_stack_than_name_and_namespace() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let down = |text: &str| {
+        fs::write(folder.path().join("stack.yaml"), text).expect("written");
+        nowhere().run(&["down", "--stack", path(folder.path())])
+    };
+    for rest in ["", "steps: []\n", "steps: [{name: main, manifest: [gone.yaml]}]\n", "more: none\n"] {
+        let ran = down(&format!("name: broken\nnamespace: broken\n{rest}"));
+        assert_refused(&ran, 3, &["there is no kubeconfig"]);
+    }
+    for (text, words) in [
+        ("name: broken\n", "stack.yaml:1:1: missing field `namespace`"),
+        ("name: broken\nnamespace: Not_One\n", "stack.yaml:2:12: `Not_One` is no name"),
+        ("name: broken\nnamespace: broken\nsteps: [\n", "stack.yaml:3:8: unclosed bracket"),
+    ] {
+        assert_refused(&down(text), 2, &[words]);
+    }
+}

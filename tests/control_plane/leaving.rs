@@ -49,6 +49,16 @@ fn run_hint(scene: &Scene, ran: &Ran) {
 }
 
 #[test]
+fn a_stack_whose_files_are_gone_is_taken_away() {
+    let scene = Scene::new("headless", &config_map("one", "a"));
+    scene.succeed("up", &[]);
+    scene.write("stack.yaml", &scene.stack().replace("main.yaml", "gone.yaml"));
+    scene.end(2, "up", &[]);
+    assert_says(&scene.succeed("down", &[]), &["configmap/one deleted", "namespace/headless deleted"]);
+    assert_eq!(scene.bench.kubectl(["get", "namespace", "--ignore-not-found", "headless"]), "");
+}
+
+#[test]
 fn an_object_with_a_finalizer_is_named_with_it_and_left() {
     let scene = Scene::new("held", &(config_map("held", "a") + &config_map("free", "b")));
     scene.succeed("up", &[]);
@@ -189,7 +199,10 @@ fn objects_of_a_user_of_every_kind_survive_and_so_does_the_namespace_and_what_de
 
 #[test]
 fn what_is_served_in_another_version_by_now_goes_too() {
-    let scene = Scene::new("versions", "apiVersion: users.internal/v1\nkind: Car\nmetadata: {name: own, namespace: versions}\n");
+    let scene = Scene::new(
+        "versions",
+        "apiVersion: users.internal/v1\nkind: Car\nmetadata: {name: own, namespace: versions}\n",
+    );
     scene.bench.apply(&definition("cars", "Car"), &[]);
     scene.bench.kubectl(["wait", "--for=condition=Established", "crd/cars.users.internal"]);
     scene.succeed("up", &[]);

@@ -46,6 +46,36 @@ fn on_an_empty_cluster_everything_is_created_and_nothing_is_changed() {
 }
 
 #[test]
+fn a_resource_of_a_kind_that_only_the_cluster_knows_goes_into_the_stacks_namespace() {
+    let crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: monitors.test.internal}\n\
+               spec:\n  group: test.internal\n  scope: Namespaced\n  names: {kind: Monitor, plural: monitors}\n  versions:\n  - \
+               {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, \
+               x-kubernetes-preserve-unknown-fields: true}}}\n";
+    let resource = "apiVersion: test.internal/v1\nkind: Monitor\nmetadata: {name: m}\n";
+    let scene = Scene::new("placed", resource);
+    scene.bench.apply(crd, &[]);
+    scene.bench.kubectl(["wait", "--for=condition=Established", "crd/monitors.test.internal"]);
+    let name = "monitor.test.internal/m -n placed";
+    let says = |verb: &str, words: &str| {
+        let ran = scene.run(verb, &[]);
+        let said = ran.stdout + &ran.stderr;
+        assert!(said.contains(words), "{verb} does not say {words:?}:\n{said}");
+    };
+    let plan: Value = serde_json::from_str(&scene.succeed("plan", &["-o", "json"]).stdout).expect("JSON");
+    assert_eq!(plan["steps"][0]["entries"][1]["object"]["namespace"], "placed", "{plan:#}");
+    says("check", "✓ monitors.test.internal -n placed");
+    scene.succeed("up", &[]);
+    assert_eq!(scene.field("monitor/m", ".metadata.namespace"), "placed");
+    assert!(scene.succeed("plan", &["--exit-code"]).stdout.contains("no changes: 1 unchanged"));
+    says("status", "main  Current");
+
+    scene.write("main.yaml", &format!("{resource}---\n{}", resource.replace("m}", "m, namespace: placed}")));
+    assert_says(&scene.end(2, "up", &[]), &["main.yaml:5: ", name, "it is in main.yaml:1 already"]);
+    assert_says(&scene.succeed("down", &[]), &["monitor.test.internal/m deleted"]);
+    scene.bench.kubectl(["delete", "crd", "monitors.test.internal"]);
+}
+
+#[test]
 fn what_would_change_is_shown_by_field_and_secrets_are_masked() {
     let text = |lines: &str, word: &str| {
         format!(

@@ -121,6 +121,27 @@ fn a_role_is_tried_where_its_namespace_is_there() {
 }
 
 #[test]
+fn whoever_may_not_read_the_records_of_helm_is_told_so_before_anything_is_changed() {
+    let mut scene = Scene::new("unrecorded", &config_map("one", "a"));
+    let release = "{release: r, chart: 'oci://nowhere.invalid/c', version: 1.0.0}";
+    scene.write("stack.yaml", &format!("{}  - {{name: chart, helm: {release}}}\n", scene.stack()));
+    let mut role = least::role();
+    for rule in role["rules"].as_array_mut().expect("rules") {
+        if rule["resources"] == json!(["secrets"]) {
+            rule["verbs"] = json!(["get", "create", "patch"]);
+        }
+    }
+    least::bind(&scene.bench, &[("unrecording".to_owned(), role)]);
+    let kubeconfig = CLUSTER.kubeconfig_for(&Identity::user("unrecording")).expect("a kubeconfig");
+    let admin = std::mem::replace(&mut scene.bench, Bench::new(&kubeconfig));
+    for verb in ["plan", "up"] {
+        let ran = scene.end(3, verb, &[]);
+        assert_says(&ran, &["failed to list secrets -n unrecorded", "bootstrap check --context devcluster"]);
+    }
+    assert_eq!(admin.kubectl(["get", "namespace", "--ignore-not-found", "unrecorded"]), "");
+}
+
+#[test]
 fn a_namespace_stays_when_it_cannot_be_seen_what_else_is_in_it() {
     let mut scene = Scene::new("unseen", &config_map("one", "a"));
     scene.succeed("up", &[]);

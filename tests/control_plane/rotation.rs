@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
 
 use crate::support::memory::Memory;
 use crate::{Scene, assert_says, config_map};
@@ -95,6 +96,11 @@ fn random_values_are_new_and_what_reads_them_starts_anew() {
     scene.write("other.yaml", &config_map("other", "before"));
     let ran = scene.succeed("up", &[]);
     assert_says(&ran, &["nothing to do, 3 objects unchanged"]);
+    let document = |more: &[&str]| -> Value {
+        let ran = scene.succeed("credentials", &[&["-o", "json"], more].concat());
+        serde_json::from_str(&ran.stdout).expect("JSON")
+    };
+    assert_eq!(document(&[]), json!({"s": {"keys": ["password", "token", "user"]}}));
     let said = scene.bench.said();
     assert!(!seen.iter().flatten().any(|value| said.contains(value)), "a value was told:\n{said}");
     let shown = scene.succeed("credentials", &["--show"]);
@@ -103,6 +109,9 @@ fn random_values_are_new_and_what_reads_them_starts_anew() {
         "{}",
         shown.stdout
     );
+    let of = |key: &str| value(&scene, key)[1].clone();
+    let values = json!({"password": of("password"), "token": of("token"), "user": "me"});
+    assert_eq!(document(&["--show"]), json!({"s": {"values": values}}));
 }
 
 #[test]
