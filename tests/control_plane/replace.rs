@@ -62,6 +62,17 @@ fn a_stateful_set_is_made_anew_around_its_pods_and_claims() {
             "the claims of data have the storage class none, not other, and keep it",
         ),
         (stateful_set("none", "new", "t"), "do not have the labels of the new spec.selector"),
+        (
+            stateful_set("none", "new", "t").replace(
+                "matchLabels: {app: t}",
+                "matchExpressions: [{key: app, operator: In, values: [t]}]",
+            ),
+            "do not have the labels of the new spec.selector",
+        ),
+        (
+            stateful_set("none", "new", "s").replace("{name: data,", "{name: other,"),
+            "the claims of data would stay behind, and the pods start without their data",
+        ),
     ] {
         scene.write("main.yaml", &manifest);
         for verb in ["plan", "up"] {
