@@ -22,7 +22,7 @@ mod judge;
 mod replace;
 
 /// How often an object that changes under our hands is judged anew.
-const TRIES: usize = 3;
+const TRIES: usize = 5;
 
 /// What the user gives leave to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,20 +141,19 @@ pub async fn carry_out(
 ) -> Result<Applied, Error> {
     let mut live = before.get(&manifest.name).cloned();
     let mut judged = judged.clone();
-    for _ in 1..TRIES {
+    for _ in 0..TRIES {
         if let Some(applied) = try_once(means, manifest, &judged, live.as_ref()).await? {
             return Ok(applied);
         }
         live = means.cluster.get(&manifest.name).await.map_err(RequestError::into_error)?;
-        let now = before.with_only(live.clone());
-        let manifest = Manifest { object: judged.wanted.clone(), ..manifest.clone() };
-        judged = judge(means.cluster, &manifest, means.inventory, &now, means.leave).await?;
+        // What was to be replaced and is gone is made with the replicas that it had.
+        if live.is_some() || judged.action != Action::Replace {
+            let now = before.with_only(live.clone());
+            judged = judge(means.cluster, manifest, means.inventory, &now, means.leave).await?;
+        }
     }
-    let applied = try_once(means, manifest, &judged, live.as_ref()).await?;
-    applied.ok_or_else(|| {
-        Error::new(Exit::Unexpected, format!("{} changes faster than it can be applied", manifest.name))
-            .written_in(&manifest.place())
-    })
+    Err(Error::new(Exit::Unexpected, format!("{} changes faster than it can be applied", manifest.name))
+        .written_in(&manifest.place()))
 }
 
 /// Does it once; `None` when the object is another by now.
@@ -170,10 +169,7 @@ async fn try_once(
         (Action::Nothing, Some(live)) => Ok(live.clone()),
         (Action::Refuse(refusal), _) => return Err(refusal.clone().into_error(manifest)),
         (Action::Adopt, Some(live)) => adopt(cluster, manifest, wanted, live).await,
-        (Action::Replace, Some(live)) => {
-            replace::make_way(means, manifest, live).await?;
-            cluster.apply(wanted, false).await
-        }
+        (Action::Replace, Some(live)) => replace::replace(means, manifest, wanted, live).await?,
         (Action::Configure { force }, _) => cluster.apply(wanted, *force).await,
         (Action::Create | Action::Nothing | Action::Adopt | Action::Replace, _) => {
             cluster.apply(wanted, false).await
@@ -210,8 +206,8 @@ async fn adopt(
 
 fn change(action: &Action, before: Option<&Object>, after: &Object) -> Change {
     match before {
+        _ if *action == Action::Replace => Change::Replaced,
         None => Change::Created,
-        Some(_) if *action == Action::Replace => Change::Replaced,
         Some(before) if before.metadata.resource_version == after.metadata.resource_version => {
             Change::Unchanged
         }

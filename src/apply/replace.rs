@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::{DeleteParams, Preconditions, PropagationPolicy};
-use kube::core::{Selector, SelectorExt as _};
+use kube::core::{ObjectMeta, Selector, SelectorExt as _};
 use serde::Deserialize as _;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::{Means, Refusal};
 use crate::cluster::RequestError;
@@ -93,19 +94,31 @@ fn selects(selector: &Value, labels: &Value) -> bool {
     selector.is_some_and(|selector| selector.matches(&labels))
 }
 
-/// Deletes a `StatefulSet` and leaves its pods and claims, which the next one of the name takes up.
-pub(super) async fn make_way(means: &Means<'_>, manifest: &Manifest, live: &Object) -> Result<(), Error> {
-    let same = Preconditions { uid: live.metadata.uid.clone(), ..Preconditions::default() };
+/// Deletes a `StatefulSet` as it was judged, leaves its pods and claims, and makes the next one of the name, which takes them
+/// up.
+pub(super) async fn replace(
+    means: &Means<'_>,
+    manifest: &Manifest,
+    wanted: &Object,
+    live: &Object,
+) -> Result<Result<Object, RequestError>, Error> {
+    let ObjectMeta { uid, resource_version, .. } = live.metadata.clone();
     let params = DeleteParams {
         propagation_policy: Some(PropagationPolicy::Orphan),
-        preconditions: Some(same),
+        preconditions: Some(Preconditions { uid, resource_version }),
         ..DeleteParams::default()
     };
-    means.cluster.delete(&manifest.name, &params).await.map_err(RequestError::into_error)?;
+    // Once it is deleted it has to be made again, whatever ends the run.
+    let uncut = CancellationToken::new();
+    let cluster = means.cluster.until(means.deadline, &uncut);
+    if let Err(error) = cluster.delete(&manifest.name, &params).await {
+        return Ok(Err(error));
+    }
     let leaving = Awaited { object: manifest.name.clone(), seen: Some(live.clone()) };
-    let gone = means.waiter.until_gone(vec![leaving], means.deadline, means.cancel).await;
+    let gone = means.waiter.until_gone(vec![leaving], means.deadline, &uncut).await;
     let place = format!("failed to replace {} ({})", manifest.name, manifest.place());
-    gone.map_err(|error| error.into_error().within(&place))
+    gone.map_err(|error| error.into_error().within(&place))?;
+    Ok(cluster.apply(wanted, false).await)
 }
 
 #[cfg(test)]

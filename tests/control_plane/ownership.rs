@@ -173,3 +173,23 @@ fn the_replicas_of_an_autoscaled_workload_are_left_to_the_autoscaler() {
     assert_eq!(scene.field("deployment/d", ".spec.replicas"), "3", "{}", ran.stderr);
     assert!(!ran.stderr.contains("taken back"), "{}", ran.stderr);
 }
+
+#[test]
+fn replicas_that_the_manifest_names_no_more_stay_as_they_are() {
+    let deployment = |replicas: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: d}}\nspec:\n  {replicas}\n  selector: {{matchLabels: {{app: \
+             d}}}}\n  template: {{metadata: {{labels: {{app: d}}}}, spec: {{containers: [{{name: c, image: nothing}}]}}}}\n---\n"
+        )
+    };
+    let autoscaler = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: d}\nspec:\n  \
+                      scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: d}\n  maxReplicas: 5\n";
+    let scene = Scene::new("given-up", &(deployment("replicas: 3") + autoscaler));
+    // Nothing runs here, so it cannot become ready.
+    scene.end(6, "up", &["--timeout", "2s"]);
+    for manifests in [deployment("") + autoscaler, deployment("")] {
+        scene.write("main.yaml", &manifests);
+        let ran = scene.run("up", &["--timeout", "2s"]);
+        assert_eq!(scene.field("deployment/d", ".spec.replicas"), "3", "{}", ran.stderr);
+    }
+}
