@@ -1,6 +1,7 @@
 //! What is to be done about one object, found out by dry runs: nothing is changed.
 
 use jiff::Timestamp;
+use kube::core::response::StatusCause;
 use serde_json::Value;
 
 use super::{Action, Drift, Judged, Leave, Refusal, refused, replace};
@@ -132,14 +133,19 @@ impl Case<'_> {
     }
 
     /// Whose the fields in conflict are.
-    fn conflicts(&self, paths: &[&str]) -> Conflicts {
+    fn conflicts(&self, causes: &[&StatusCause]) -> Conflicts {
+        let is_other =
+            |owner: &Owner| owner.manager != FIELD_MANAGER || owner.operation != fields::Operation::Apply;
         let now = Timestamp::now();
         let mut conflicts = Conflicts::default();
-        for path in paths {
-            for owner in fields::owners(self.live, path) {
-                if owner.manager == FIELD_MANAGER && owner.operation == fields::Operation::Apply {
-                    continue;
-                }
+        for cause in causes {
+            let path = cause.field.as_str();
+            let owners: Vec<_> = fields::owners(self.live, path).into_iter().filter(is_other).collect();
+            // It has come since the object was read: only the server knows it.
+            if owners.is_empty() {
+                conflicts.others.push(format!("{}: {}", path.trim_start_matches('.'), cause.message));
+            }
+            for owner in owners {
                 let age = fields::age(&owner, now);
                 if fields::is_hand_edit(&owner) {
                     let is_secret = self.manifest.name.is(&object::SECRET);

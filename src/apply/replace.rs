@@ -10,7 +10,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{Means, Refusal};
+use super::{Means, NEVER, Refusal, at};
 use crate::cluster::RequestError;
 use crate::error::Error;
 use crate::manifest::Manifest;
@@ -118,7 +118,7 @@ pub(super) async fn replace(
     let gone = means.waiter.until_gone(vec![leaving], means.deadline, &uncut).await;
     let place = format!("failed to replace {} ({})", manifest.name, manifest.place());
     gone.map_err(|error| error.into_error().within(&place))?;
-    Ok(cluster.apply(wanted, false).await)
+    Ok(cluster.apply(&at(wanted, Some(NEVER)), false).await)
 }
 
 #[cfg(test)]
