@@ -20,9 +20,14 @@ pub use crate::apply::judge::judge;
 
 mod judge;
 mod replace;
+#[cfg(test)]
+mod tests;
 
 /// How often an object that changes under our hands is judged anew.
-const TRIES: usize = 3;
+const TRIES: usize = 5;
+
+/// The version of no object: a store is at 1 before anything is written. What is applied to it alone can only be created.
+const NEVER: &str = "1";
 
 /// What the user gives leave to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,21 +145,37 @@ pub async fn carry_out(
     before: &Live,
 ) -> Result<Applied, Error> {
     let mut live = before.get(&manifest.name).cloned();
+    let was_there = live.is_some();
     let mut judged = judged.clone();
-    for _ in 1..TRIES {
+    for _ in 0..TRIES {
         if let Some(applied) = try_once(means, manifest, &judged, live.as_ref()).await? {
-            return Ok(applied);
+            // What was not there, and is as it is to be, was made by a request whose answer was lost.
+            let is_made = !was_there && applied.change == Change::Unchanged;
+            let change = if is_made { Change::Created } else { applied.change };
+            return Ok(Applied { change, ..applied });
         }
-        live = means.cluster.get(&manifest.name).await.map_err(RequestError::into_error)?;
-        let now = before.with_only(live.clone());
-        let manifest = Manifest { object: judged.wanted.clone(), ..manifest.clone() };
-        judged = judge(means.cluster, &manifest, means.inventory, &now, means.leave).await?;
+        live = read_again(means, manifest).await?;
+        // What was to be replaced and is gone is made with the replicas that it had.
+        if live.is_some() || judged.action != Action::Replace {
+            let now = before.with_only(live.clone());
+            judged = judge(means.cluster, manifest, means.inventory, &now, means.leave).await?;
+        }
     }
-    let applied = try_once(means, manifest, &judged, live.as_ref()).await?;
-    applied.ok_or_else(|| {
-        Error::new(Exit::Unexpected, format!("{} changes faster than it can be applied", manifest.name))
-            .written_in(&manifest.place())
-    })
+    Err(Error::new(Exit::Unexpected, format!("{} changes faster than it can be applied", manifest.name))
+        .written_in(&manifest.place()))
+}
+
+/// Reads an object that has changed; one that is being deleted is waited for until it is gone.
+async fn read_again(means: &Means<'_>, manifest: &Manifest) -> Result<Option<Object>, Error> {
+    let name = &manifest.name;
+    let live = means.cluster.get(name).await.map_err(RequestError::into_error)?;
+    if live.as_ref().is_none_or(|live| live.metadata.deletion_timestamp.is_none()) {
+        return Ok(live);
+    }
+    let leaving = Awaited { object: name.clone(), seen: live };
+    let gone = means.waiter.until_gone(vec![leaving], means.deadline, means.cancel).await;
+    gone.map_err(|error| error.into_error().within(&format!("{name} is on its way out")))?;
+    Ok(None)
 }
 
 /// Does it once; `None` when the object is another by now.
@@ -167,17 +188,15 @@ async fn try_once(
     let cluster = means.cluster;
     let wanted = &judged.wanted;
     let answer = match (&judged.action, live) {
-        (Action::Nothing, Some(live)) => Ok(live.clone()),
         (Action::Refuse(refusal), _) => return Err(refusal.clone().into_error(manifest)),
+        (Action::Nothing, Some(live)) => Ok(live.clone()),
         (Action::Adopt, Some(live)) => adopt(cluster, manifest, wanted, live).await,
-        (Action::Replace, Some(live)) => {
-            replace::make_way(means, manifest, live).await?;
-            cluster.apply(wanted, false).await
+        (Action::Replace, Some(live)) => replace::replace(means, manifest, wanted, live).await?,
+        (Action::Configure { force: true }, Some(live)) => {
+            cluster.apply(&at(wanted, live.metadata.resource_version.as_deref()), true).await
         }
-        (Action::Configure { force }, _) => cluster.apply(wanted, *force).await,
-        (Action::Create | Action::Nothing | Action::Adopt | Action::Replace, _) => {
-            cluster.apply(wanted, false).await
-        }
+        (Action::Configure { .. }, Some(_)) => cluster.apply(wanted, false).await,
+        (Action::Create, _) | (_, None) => cluster.apply(&at(wanted, Some(NEVER)), false).await,
     };
     match answer {
         Ok(applied) => Ok(Some(Applied {
@@ -198,20 +217,28 @@ async fn adopt(
     wanted: &Object,
     live: &Object,
 ) -> Result<Object, RequestError> {
+    let mut version = live.metadata.resource_version.clone();
     if let Some(entries) = fields::taken_over(live, FIELD_MANAGER) {
         let patch = json!({ "metadata": {
-            "resourceVersion": live.metadata.resource_version,
+            "resourceVersion": version,
             "managedFields": entries,
         }});
-        cluster.merge(&manifest.name, &patch).await?;
+        version = cluster.merge(&manifest.name, &patch).await?.metadata.resource_version;
     }
-    cluster.apply(wanted, true).await
+    cluster.apply(&at(wanted, version.as_deref()), true).await
+}
+
+/// An object that is applied only to what has this version; all else is stale.
+fn at(wanted: &Object, version: Option<&str>) -> Object {
+    let mut wanted = wanted.clone();
+    wanted.metadata.resource_version = version.map(str::to_owned);
+    wanted
 }
 
 fn change(action: &Action, before: Option<&Object>, after: &Object) -> Change {
     match before {
+        _ if *action == Action::Replace => Change::Replaced,
         None => Change::Created,
-        Some(_) if *action == Action::Replace => Change::Replaced,
         Some(before) if before.metadata.resource_version == after.metadata.resource_version => {
             Change::Unchanged
         }

@@ -1,6 +1,7 @@
 //! What is to be done about one object, found out by dry runs: nothing is changed.
 
 use jiff::Timestamp;
+use kube::core::response::StatusCause;
 use serde_json::Value;
 
 use super::{Action, Drift, Judged, Leave, Refusal, refused, replace};
@@ -30,8 +31,13 @@ pub async fn judge(
     if let Some(owner) = owner.as_ref().filter(|_| !leave.adopt) {
         return Ok(Judged::to(Action::Refuse(Refusal::Foreign(owner.clone())), wanted));
     }
-    if before.is_autoscaled(&manifest.name) {
-        leave_replicas(&mut wanted, live, owner.is_some());
+    if before.is_autoscaled(&manifest.name)
+        && let Some(spec) = wanted.data.get_mut("spec").and_then(Value::as_object_mut)
+    {
+        spec.remove("replicas");
+    }
+    if owns_replicas(live, owner.is_some()) {
+        keep_replicas(&mut wanted, live);
     }
     let case = Case { cluster, manifest, live, wanted, leave };
     match owner {
@@ -103,17 +109,17 @@ impl Case<'_> {
     }
 
     /// Finds the way out where the server would not change a field; any other refusal is the manifest's fault.
-    fn immutable(self, error: RequestError, owner: Option<String>) -> Result<Judged, Error> {
+    fn immutable(mut self, error: RequestError, owner: Option<String>) -> Result<Judged, Error> {
         if error.immutable_fields().is_empty() {
             let is_final = !error.is_unreachable();
             let failed = refused(self.manifest, error);
             return Err(if is_final { failed.exiting(Exit::Preflight) } else { failed });
         }
-        let action = match replace::refusal(self.manifest, &self.wanted, self.live, &error.immutable_fields())
-        {
-            Some(refusal) => Action::Refuse(refusal),
-            None => Action::Replace,
-        };
+        let refusal = replace::refusal(self.manifest, &self.wanted, self.live, &error.immutable_fields());
+        let action = refusal.map_or(Action::Replace, Action::Refuse);
+        if action == Action::Replace {
+            keep_replicas(&mut self.wanted, self.live);
+        }
         let fields = fields::diff_of_named(self.live, &self.wanted);
         let why = match (&action, owner) {
             (Action::Replace, owner) => {
@@ -127,14 +133,19 @@ impl Case<'_> {
     }
 
     /// Whose the fields in conflict are.
-    fn conflicts(&self, paths: &[&str]) -> Conflicts {
+    fn conflicts(&self, causes: &[&StatusCause]) -> Conflicts {
+        let is_other =
+            |owner: &Owner| owner.manager != FIELD_MANAGER || owner.operation != fields::Operation::Apply;
         let now = Timestamp::now();
         let mut conflicts = Conflicts::default();
-        for path in paths {
-            for owner in fields::owners(self.live, path) {
-                if owner.manager == FIELD_MANAGER && owner.operation == fields::Operation::Apply {
-                    continue;
-                }
+        for cause in causes {
+            let path = cause.field.as_str();
+            let owners: Vec<_> = fields::owners(self.live, path).into_iter().filter(is_other).collect();
+            // It has come since the object was read: only the server knows it.
+            if owners.is_empty() {
+                conflicts.others.push(format!("{}: {}", path.trim_start_matches('.'), cause.message));
+            }
+            for owner in owners {
                 let age = fields::age(&owner, now);
                 if fields::is_hand_edit(&owner) {
                     let is_secret = self.manifest.name.is(&object::SECRET);
@@ -222,17 +233,19 @@ fn short(value: &Value) -> Option<String> {
     (text.len() <= 80 && !text.contains('\n')).then_some(text)
 }
 
-/// The replicas of a workload that an autoscaler steers are the autoscaler's: left out if they are not ours, and will not be
-/// by an adoption, else sent as they are, since leaving out what is ours would set the default.
-fn leave_replicas(wanted: &mut Object, live: &Object, is_adopted: bool) {
-    let is_ours = |owner: &Owner| {
+/// Tells whether the number of replicas is ours, or will be by an adoption: left out of an apply, it would become the default.
+fn owns_replicas(live: &Object, is_adopted: bool) -> bool {
+    fields::owners(live, ".spec.replicas").iter().any(|owner| {
         owner.manager == FIELD_MANAGER || is_adopted && fields::is_former_manager(&owner.manager)
-    };
-    let ours = fields::owners(live, ".spec.replicas").iter().any(is_ours);
-    let Some(spec) = wanted.data["spec"].as_object_mut() else { return };
-    if ours && spec.contains_key("replicas") {
-        spec.insert("replicas".to_owned(), live.data["spec"]["replicas"].clone());
-    } else {
-        spec.remove("replicas");
+    })
+}
+
+/// Sends the number of replicas that there are where none is named, so that no default takes pods away.
+fn keep_replicas(wanted: &mut Object, live: &Object) {
+    let replicas = &live.data["spec"]["replicas"];
+    if let Some(spec) = wanted.data.get_mut("spec").and_then(Value::as_object_mut)
+        && replicas.is_number()
+    {
+        spec.entry("replicas").or_insert_with(|| replicas.clone());
     }
 }

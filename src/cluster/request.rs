@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kube::client::UpgradeConnectionError;
 use kube::core::Status;
+use kube::core::response::StatusCause;
 use kube::error::DiscoveryError;
 
 use super::stranger;
@@ -188,19 +189,13 @@ impl RequestError {
         self.code() == Some(409) && !self.already_exists() && self.field_conflicts().is_empty()
     }
 
-    /// The paths of the fields that another manager owns, such as `.spec.replicas`; empty when it is no such conflict.
+    /// The fields that another manager owns, each with its path, such as `.spec.replicas`, and the server's words; empty when
+    /// it is no such conflict.
     #[must_use]
-    pub fn field_conflicts(&self) -> Vec<&str> {
-        self.status()
-            .and_then(|status| status.details.as_ref())
-            .map(|details| {
-                let causes = details.causes.iter();
-                causes
-                    .filter(|cause| cause.reason == "FieldManagerConflict")
-                    .map(|cause| cause.field.as_str())
-                    .collect()
-            })
-            .unwrap_or_default()
+    pub fn field_conflicts(&self) -> Vec<&StatusCause> {
+        let details = self.status().and_then(|status| status.details.as_ref());
+        let causes = details.map(|details| details.causes.as_slice()).unwrap_or_default();
+        causes.iter().filter(|cause| cause.reason == "FieldManagerConflict").collect()
     }
 
     /// The paths of the fields that the server would not change, such as `spec.selector`; empty when anything else is wrong,

@@ -190,11 +190,13 @@ async fn apply_one<'a>(
 }
 
 async fn apply_judged(run: &Run, manifest: &Manifest, deadline: Instant) -> Result<Applied, Error> {
-    let mut judged = run.objects[&manifest.name].clone();
+    let (mut manifest, mut judged) = (manifest.clone(), run.objects[&manifest.name].clone());
     let before = judged.wanted.clone();
     let inventory = run.inventory.lock().await.clone();
     let namespace = inventory.name.namespace.as_deref().unwrap_or_default();
-    manifest::add_secret_revisions(&mut judged.wanted, namespace, &*run.revisions.lock().await);
+    for object in [&mut manifest.object, &mut judged.wanted] {
+        manifest::add_secret_revisions(object, namespace, &*run.revisions.lock().await);
+    }
     // Its Secret is another than was foreseen.
     if judged.action == Action::Nothing && judged.wanted != before {
         judged.action = Action::Configure { force: false };
@@ -207,7 +209,7 @@ async fn apply_judged(run: &Run, manifest: &Manifest, deadline: Instant) -> Resu
         deadline,
         cancel: &run.stop,
     };
-    apply::carry_out(&means, manifest, &judged, &run.live).await
+    apply::carry_out(&means, &manifest, &judged, &run.live).await
 }
 
 /// The stack's own namespace was made before its step, for the inventory to live in.

@@ -1,6 +1,31 @@
 //! Whose an object and a field is.
 
+use std::time::Instant;
+
+use devcluster::ControlPlane;
+
+use crate::support::{Bench, Ran};
 use crate::{Scene, assert_says, config_map};
+
+/// A Deployment that a test makes ready, on a control plane without controllers.
+const GATE: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: gate}\nspec:\n  selector: {matchLabels: {app: \
+                    gate}}\n  template: {metadata: {labels: {app: gate}}, spec: {containers: [{name: c, image: nothing}]}}\n";
+
+/// Runs `up` with a second step that has these manifests and waits for the gate, which opens when this is done.
+fn up_while(scene: &Scene, manifests: &str, deed: impl FnOnce()) -> Ran {
+    let more = "  - {name: then, needs: [main], manifests: [then.yaml]}\n";
+    scene.write("stack.yaml", &(scene.stack() + more));
+    scene.write("main.yaml", GATE);
+    scene.write("then.yaml", manifests);
+    let began = Instant::now();
+    let up = scene.start("up", &[]);
+    scene.await_object("deployment/gate");
+    deed();
+    let status = r#"{"status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1,
+        "availableReplicas": 1}}"#;
+    scene.kubectl(&["patch", "deployment", "gate", "--subresource=status", "--type=merge", "-p", status]);
+    scene.bench.finish(up, began)
+}
 
 #[test]
 fn objects_of_others_are_refused_in_one_list_and_left_alone() {
@@ -172,4 +197,57 @@ fn the_replicas_of_an_autoscaled_workload_are_left_to_the_autoscaler() {
     let ran = scene.run("up", &["--timeout", "2s"]);
     assert_eq!(scene.field("deployment/d", ".spec.replicas"), "3", "{}", ran.stderr);
     assert!(!ran.stderr.contains("taken back"), "{}", ran.stderr);
+}
+
+#[test]
+fn replicas_that_the_manifest_names_no_more_stay_as_they_are() {
+    let deployment = |replicas: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: d}}\nspec:\n  {replicas}\n  selector: {{matchLabels: {{app: \
+             d}}}}\n  template: {{metadata: {{labels: {{app: d}}}}, spec: {{containers: [{{name: c, image: nothing}}]}}}}\n---\n"
+        )
+    };
+    let autoscaler = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: d}\nspec:\n  \
+                      scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: d}\n  maxReplicas: 5\n";
+    let scene = Scene::new("given-up", &(deployment("replicas: 3") + autoscaler));
+    // Nothing runs here, so it cannot become ready.
+    scene.end(6, "up", &["--timeout", "2s"]);
+    for manifests in [deployment("") + autoscaler, deployment("")] {
+        scene.write("main.yaml", &manifests);
+        let ran = scene.run("up", &["--timeout", "2s"]);
+        assert_eq!(scene.field("deployment/d", ".spec.replicas"), "3", "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn what_others_do_while_earlier_steps_wait_is_judged_anew() {
+    let plane = ControlPlane::start().expect("a control plane");
+    Bench::new(&plane.kubeconfig()).add_node();
+
+    let scene = Scene::on(&plane, "made-since", "");
+    let ran = up_while(&scene, &config_map("theirs", "ours"), || {
+        scene.kubectl(&["create", "configmap", "theirs", "--from-literal=other=theirs"]);
+    });
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    assert_says(
+        &ran,
+        &["configmap/theirs -n made-since (then.yaml:1) is there and not of this stack", "--adopt"],
+    );
+    assert_eq!(scene.field("configmap/theirs", ".data"), r#"{"other":"theirs"}"#);
+    assert_eq!(scene.field("configmap/theirs", ".metadata.labels"), "");
+
+    let edited = config_map("edited", "ours");
+    let scene = Scene::on(&plane, "taken-since", &edited);
+    scene.succeed("up", &[]);
+    // What a hand has changed is taken back, but not what a program has applied since.
+    let by_hand = r#"{"data": {"key": "edited"}}"#;
+    scene.kubectl(&["patch", "configmap", "edited", "--type=merge", "-p", by_hand]);
+    let ran = up_while(&scene, &edited, || {
+        let theirs = r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "edited", "namespace": "taken-since"},
+            "data": {"key": "theirs"}}"#;
+        scene.bench.apply(theirs, &["--server-side", "--force-conflicts", "--field-manager=argocd"]);
+    });
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    assert_says(&ran, &["data.key is owned by argocd", "--force-conflicts"]);
+    assert_eq!(scene.field("configmap/edited", ".data.key"), "theirs");
 }

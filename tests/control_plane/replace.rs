@@ -1,5 +1,9 @@
 //! Fields that cannot be changed: what is made anew, and what is refused.
 
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::{Scene, assert_says};
 
 /// A `StatefulSet` with a claim of this class; the label is on the claim template, which cannot be changed.
@@ -62,6 +66,17 @@ fn a_stateful_set_is_made_anew_around_its_pods_and_claims() {
             "the claims of data have the storage class none, not other, and keep it",
         ),
         (stateful_set("none", "new", "t"), "do not have the labels of the new spec.selector"),
+        (
+            stateful_set("none", "new", "t").replace(
+                "matchLabels: {app: t}",
+                "matchExpressions: [{key: app, operator: In, values: [t]}]",
+            ),
+            "do not have the labels of the new spec.selector",
+        ),
+        (
+            stateful_set("none", "new", "s").replace("{name: data,", "{name: other,"),
+            "the claims of data would stay behind, and the pods start without their data",
+        ),
     ] {
         scene.write("main.yaml", &manifest);
         for verb in ["plan", "up"] {
@@ -77,6 +92,68 @@ fn a_stateful_set_is_made_anew_around_its_pods_and_claims() {
         }
     }
     scene.succeed("down", &["--purge-data", "--timeout", "60s"]);
+}
+
+#[test]
+fn replicas_that_no_manifest_names_outlive_a_replacement() {
+    let autoscaler = "---\napiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: s}\nspec:\n  scaleTargetRef: \
+                      {apiVersion: apps/v1, kind: StatefulSet, name: s}\n  maxReplicas: 5\n";
+    let unnamed = ["old", "new"].map(|label| stateful_set("none", label, "s"));
+    let named =
+        unnamed.clone().map(|set| set.replace("  serviceName: s\n", "  serviceName: s\n  replicas: 1\n"));
+    let steered = named.map(|set| set + autoscaler);
+    for (name, [old, new]) in [("scaled-by-hand", unnamed), ("steered", steered)] {
+        let scene = Scene::new(name, &old);
+        add_class(&scene);
+        // Nothing runs here, so it cannot become ready.
+        scene.end(6, "up", &["--timeout", "3s"]);
+        scene.kubectl(&["scale", "statefulset/s", "--replicas=3"]);
+        scene.write("main.yaml", &new);
+        let ran = scene.end(6, "up", &["--timeout", "5s"]);
+        assert_says(&ran, &["statefulset.apps/s replaced ("]);
+        assert_eq!(scene.field("statefulset/s", ".spec.replicas"), "3", "{name}: {}", ran.stderr);
+        // They are ours now, and are sent again.
+        let ran = scene.end(6, "up", &["--timeout", "2s"]);
+        assert_eq!(scene.field("statefulset/s", ".spec.replicas"), "3", "{name}: {}", ran.stderr);
+        scene.end(0, "plan", &["--exit-code"]);
+    }
+}
+
+#[test]
+fn a_set_that_is_deleted_to_be_made_anew_is_made_though_the_run_is_interrupted() {
+    let scene = Scene::new("replaced-anyway", &stateful_set("none", "old", "s"));
+    add_class(&scene);
+    scene.end(6, "up", &["--timeout", "3s"]);
+    scene.await_object("pod/s-0");
+    let uid = |object| scene.field(object, ".metadata.uid");
+    let (set, pod) = (uid("statefulset/s"), uid("pod/s-0"));
+    let finalizers = |list: &str| {
+        scene.kubectl(&[
+            "patch",
+            "statefulset/s",
+            "--type=merge",
+            "-p",
+            &format!("{{\"metadata\": {{\"finalizers\": {list}}}}}"),
+        ])
+    };
+    finalizers(r#"["test.internal/held"]"#);
+
+    scene.write("main.yaml", &stateful_set("none", "new", "s"));
+    let began = Instant::now();
+    let up = scene.start("up", &[]);
+    scene.kubectl(&[
+        "wait",
+        "statefulset/s",
+        "--for=jsonpath={.metadata.deletionTimestamp}",
+        "--timeout=30s",
+    ]);
+    kill_process(Pid::from_child(&up), Signal::INT).expect("it waits");
+    finalizers("null");
+    let ran = scene.bench.finish(up, began);
+    assert_eq!(ran.code, 130, "{}", ran.stderr);
+    assert_says(&ran, &["statefulset.apps/s replaced ("]);
+    assert_ne!(uid("statefulset/s"), set);
+    assert_eq!(uid("pod/s-0"), pod);
 }
 
 #[test]

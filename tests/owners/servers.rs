@@ -38,6 +38,20 @@ fn up_works_on_the_oldest_server() {
     assert!(second.contains("nothing to do"), "{second}");
 }
 
+#[test]
+fn no_server_applies_to_an_object_what_is_to_be_made() {
+    for plane in [&OLDEST, &NEWEST] {
+        let made = r#"{"apiVersion": "v1", "kind": "ServiceAccount",
+            "metadata": {"name": "made", "namespace": "default", "resourceVersion": "1"}}"#;
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        fs::write(&file, made).expect("written");
+        let apply = ["apply", "--server-side", "-f", file.path().to_str().expect("a path")];
+        plane.kubectl(apply).expect("it is not there");
+        let refusal = plane.kubectl(apply).expect_err("it is there").to_string();
+        assert!(refusal.contains("the object has been modified"), "{refusal}");
+    }
+}
+
 /// No unknown field, no missing one, no value that is not allowed, nothing that is deprecated.
 fn takes_everything(plane: &ControlPlane, server: Tool) {
     let version = plane.kubectl(["get", "--raw=/version"]).expect("a version");
