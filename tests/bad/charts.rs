@@ -269,8 +269,10 @@ fn a_registry_that_is_not_there() {
     let bench = bench();
     let mut command = bench.command(&["up", "--stack", path(scene.0.path())]);
     command.env_remove("BOOTSTRAP_CHARTS").stdout(Stdio::piped()).stderr(Stdio::piped());
-    let began = Instant::now();
-    let ran = unchanged(|_| bench.finish(command.spawn().expect("started"), began));
+    let ran = unchanged(|_| {
+        let began = Instant::now();
+        bench.finish(command.spawn().expect("started"), began)
+    });
     assert_refused(
         &ran,
         3,
