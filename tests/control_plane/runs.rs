@@ -201,11 +201,10 @@ impl Watched {
 fn a_lease_that_nobody_renews_is_taken_over() {
     let scene = Scene::new("abandoned", &config_map("one", "a"));
     scene.bench.apply(&lease("abandoned", "somebody"), &[]);
-    let began = Instant::now();
     let ran = scene.succeed("up", &[]);
     assert_says(&ran, &["somebody"]);
-    let waited = began.elapsed();
-    assert!((Duration::from_secs(15)..Duration::from_secs(25)).contains(&waited), "{waited:?}");
+    let expected = Duration::from_secs(15)..Duration::from_mins(1);
+    assert!(expected.contains(&ran.took), "{:?}", ran.took);
 }
 
 #[test]
@@ -213,29 +212,19 @@ fn a_lease_that_is_renewed_is_respected() {
     let scene = Scene::new("busy", &config_map("one", "a"));
     scene.bench.apply(&lease("busy", "somebody"), &[]);
     let began = Instant::now();
-    let stack = scene.folder().to_str().expect("a path").to_owned();
-    let up = scene.bench.start(&["up", "--stack", &stack]);
+    let mut up = scene.start("up", &[]);
     // The other run renews: at its first sign of life this one ends.
-    for renewal in 0..60 {
-        let patch = format!(r#"{{"spec": {{"renewTime": "2026-01-01T00:00:{renewal:02}.000000Z"}}}}"#);
-        scene.bench.kubectl([
-            "patch",
-            "lease",
-            "bootstrap-busy",
-            "-n",
-            "kube-system",
-            "--type=merge",
-            "-p",
-            &patch,
-        ]);
-        if began.elapsed() > Duration::from_secs(2) {
-            break;
-        }
+    let mut renewals = 0_u32;
+    while up.try_wait().expect("asked").is_none() {
+        assert!(began.elapsed() < Duration::from_mins(1), "it goes on after {renewals} renewals");
+        let patch = format!(r#"{{"spec": {{"renewTime": "2026-01-01T00:00:00.{renewals:06}Z"}}}}"#);
+        let renew = ["patch", "lease/bootstrap-busy", "-n", "kube-system", "--type=merge", "-p", &patch];
+        scene.bench.kubectl(renew);
+        renewals += 1;
     }
     let ran = scene.bench.finish(up, began);
     assert_eq!(ran.code, 4, "{}", ran.stderr);
     assert_says(&ran, &["another run works on this stack: somebody", "--wait-lock"]);
-    assert!(ran.took < Duration::from_secs(10), "{:?}", ran.took);
     assert_eq!(
         scene.bench.kubectl(["get", "namespace", "--ignore-not-found", "busy"]),
         "",
