@@ -114,7 +114,7 @@ fn a_field_that_another_program_applies_is_a_conflict() {
             &ran,
             &[
                 "configmap/shared -n conflict (main.yaml:1)",
-                "data.key is owned by argocd (just now)",
+                "data.key is owned by argocd (",
                 "--force-conflicts",
             ],
         );
