@@ -1,5 +1,6 @@
 //! Whose an object and a field is.
 
+use crate::watched::Watched;
 use crate::{Scene, assert_says, config_map};
 
 #[test]
@@ -88,7 +89,9 @@ fn what_kubectl_applied_is_ours_after_an_adoption_and_goes_when_it_is_not_wanted
     }
     assert!(!ran.stdout.contains("dnsPolicy"), "a default is no change:\n{}", ran.stdout);
     // Nothing runs here, so it cannot become ready.
-    scene.end(6, "up", &["--adopt", "--timeout", "2s"]);
+    let mut up = Watched::start(&scene, &["--adopt", "-v"]);
+    up.await_line("deployment.apps/d: 0 of ");
+    up.interrupt();
     let container = scene.field("deployment/d", ".spec.template.spec.containers[0]");
     assert!(!container.contains("args") && !container.contains("env"), "{container}");
     assert_eq!(scene.field("deployment/d", ".metadata.labels.team"), "");
@@ -166,10 +169,15 @@ fn the_replicas_of_an_autoscaled_workload_are_left_to_the_autoscaler() {
                       scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: d}\n  maxReplicas: 5\n";
     let scene = Scene::new("scaled", &format!("{deployment}{autoscaler}"));
     // Nothing runs here, so it cannot become ready.
-    scene.end(6, "up", &["--timeout", "2s"]);
-    let scale = ["scale", "deployment/d", "--replicas=3"];
-    scene.kubectl(&scale);
-    let ran = scene.run("up", &["--timeout", "2s"]);
-    assert_eq!(scene.field("deployment/d", ".spec.replicas"), "3", "{}", ran.stderr);
-    assert!(!ran.stderr.contains("taken back"), "{}", ran.stderr);
+    let apply = || {
+        let mut up = Watched::start(&scene, &["-v"]);
+        // It comes after the workloads.
+        up.await_line("horizontalpodautoscaler.autoscaling/d ");
+        up.interrupt()
+    };
+    apply();
+    scene.kubectl(&["scale", "deployment/d", "--replicas=3"]);
+    let said = apply();
+    assert_eq!(scene.field("deployment/d", ".spec.replicas"), "3", "{said}");
+    assert!(!said.contains("taken back"), "{said}");
 }

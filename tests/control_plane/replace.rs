@@ -1,5 +1,6 @@
 //! Fields that cannot be changed: what is made anew, and what is refused.
 
+use crate::watched::Watched;
 use crate::{Scene, assert_says};
 
 /// A `StatefulSet` with a claim of this class; the label is on the claim template, which cannot be changed.
@@ -24,7 +25,12 @@ fn a_stateful_set_is_made_anew_around_its_pods_and_claims() {
     let scene = Scene::new("replaced", &stateful_set("none", "old", "s"));
     add_class(&scene);
     // Nothing runs here, so it cannot become ready; its pod and its claim are there all the same.
-    scene.end(6, "up", &["--timeout", "3s"]);
+    let apply = || {
+        let mut up = Watched::start(&scene, &["-v"]);
+        up.await_line("statefulset.apps/s: 0 of ");
+        up.interrupt()
+    };
+    apply();
     scene.await_object("pod/s-0");
     scene.await_object("pvc/data-s-0");
     let uid = |object| scene.field(object, ".metadata.uid");
@@ -39,8 +45,10 @@ fn a_stateful_set_is_made_anew_around_its_pods_and_claims() {
         "{}",
         ran.stdout
     );
-    let ran = scene.end(6, "up", &["--timeout", "5s"]);
-    assert_says(&ran, &["statefulset.apps/s replaced (", "cannot be changed; pods and volumes are kept"]);
+    let said = apply();
+    for words in ["statefulset.apps/s replaced (", "cannot be changed; pods and volumes are kept"] {
+        assert!(said.contains(words), "{words}:\n{said}");
+    }
     assert_ne!(uid("statefulset/s"), set);
     assert_eq!((uid("pod/s-0"), uid("pvc/data-s-0")), (pod, claim));
     scene.kubectl(&[
@@ -108,7 +116,7 @@ fn anything_else_that_cannot_be_changed_is_refused_with_what_to_do() {
     let all = |image, app, mode, role| job(image) + &deployment(app) + &claim(mode) + &binding(role);
     let scene = Scene::new("immutable", &all("one", "one", "ReadWriteOnce", "view"));
     add_class(&scene);
-    scene.end(6, "up", &["--timeout", "3s"]);
+    scene.end(6, "up", &["--timeout", "10s"]);
     scene.write("main.yaml", &all("two", "two", "ReadOnlyMany", "edit"));
     let ran = scene.end(4, "up", &[]);
     assert_says(

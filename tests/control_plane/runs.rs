@@ -1,9 +1,8 @@
 //! What a run does to the cluster, and what it does not.
 
-use std::io::{BufRead as _, BufReader, Lines};
-use std::process::{Child, ChildStderr};
 use std::time::{Duration, Instant};
 
+use crate::watched::Watched;
 use crate::{Scene, assert_says, config_map};
 
 #[test]
@@ -161,40 +160,6 @@ fn a_namespace_that_is_being_deleted_is_waited_for_and_all_in_it_is_made_anew() 
     let said = up.end(0);
     assert!(said.contains("3 created"), "{said}");
     assert_eq!(scene.kubectl(&["get", "configmaps", "one", "two", "-o=name"]).lines().count(), 2);
-}
-
-/// A run of `up` whose lines are read as they come.
-struct Watched {
-    child: Child,
-    lines: Lines<BufReader<ChildStderr>>,
-    said: String,
-}
-
-impl Watched {
-    fn start(scene: &Scene, more: &[&str]) -> Self {
-        let mut child = scene.start("up", more);
-        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        Self { child, lines, said: String::new() }
-    }
-
-    /// Reads on until a line says this.
-    fn await_line(&mut self, words: &str) {
-        for line in self.lines.by_ref().map_while(Result::ok) {
-            self.said += &format!("{line}\n");
-            if line.contains(words) {
-                return;
-            }
-        }
-        panic!("it never said {words:?}:\n{}", self.said);
-    }
-
-    /// Reads all that is left, and waits for the end, which must be with this exit code.
-    fn end(mut self, code: i32) -> String {
-        self.said.extend(self.lines.map_while(Result::ok).map(|line| line + "\n"));
-        let ended = self.child.wait().expect("it ends").code();
-        assert_eq!(ended, Some(code), "{}", self.said);
-        self.said
-    }
 }
 
 #[test]
