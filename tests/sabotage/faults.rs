@@ -259,10 +259,10 @@ fn second_agent(world: &World) {
     }
     world.bench.apply(&set.to_string(), &[]);
     rolled_out(world, "daemonset/another");
-    // It takes some scrapes until there is something to be seen: one agent alone has 8 in this time, or 9.
-    let samples = r#"max(count_over_time(up{job="integrations/unix"}[2m]))"#;
+    // It takes some scrapes until there is something to be seen: one agent alone sends 4, or 5. The last of two may be late.
+    let samples = r#"max(count_over_time(up{job="integrations/unix"}[1m]))"#;
     until("the second agent's samples are there", || {
-        programs::metric(world, samples, programs::now()).is_some_and(|samples| samples >= 12.0)
+        programs::metric(world, samples, programs::now()).is_some_and(|samples| samples >= 7.0)
     });
 }
 
