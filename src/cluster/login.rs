@@ -283,8 +283,8 @@ mod tests {
         let script = format!("echo 'open the browser' >&2; exec 3<>{}; sleep 600 & wait", pipe.display());
         let program = json!({"command": "sh", "args": ["-c", script]});
         let program = serde_json::from_value(program).expect("a program");
-        let failure = run(&program, Duration::from_secs(1), false).await.err().expect("it hangs");
-        assert_eq!(failure.to_string(), "it did not end within 1 s: open the browser");
+        let failure = run(&program, Duration::from_secs(5), false).await.err().expect("it hangs");
+        assert_eq!(failure.to_string(), "it did not end within 5 s: open the browser");
         fcntl_setfl(&reader, OFlags::empty()).expect("made to wait");
         // It comes to its end when nobody can write to it any more.
         let end = spawn_blocking(|| File::from(reader).read(&mut [0]));

@@ -20,7 +20,7 @@ mod tests;
 const TRY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long the first request of a run may take: a user waits for it, and the answer may be a typing error in the context.
-const FIRST_TIMEOUT: Duration = Duration::from_secs(4);
+const FIRST_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a request may take with all its tries: an API server that restarts may be away for half a minute.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(45);

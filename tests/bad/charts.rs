@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use devcluster::Tool;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::registry::Registry;
 use crate::support::{Bench, Ran};
-use crate::{CLUSTER, CONFIG_MAP, assert_refused, changing, path, unchanged, up};
+use crate::{CLUSTER, CONFIG_MAP, assert_refused, changing, in_time, path, unchanged, up};
 
 const DESCRIPTION: &str = "apiVersion: v2\nname: demo\nversion: 1.0.0\n";
 
@@ -210,6 +210,10 @@ fn up_from(registry: &Registry, digest: &str) -> Ran {
     let bench = bench();
     let mut command = bench.command(&["up", "--stack", path(scene.0.path())]);
     command.env_remove("BOOTSTRAP_CHARTS").env("SSL_CERT_FILE", registry.authority());
+    in_time(|| run(&bench, &mut command))
+}
+
+fn run(bench: &Bench, command: &mut Command) -> Ran {
     let began = Instant::now();
     bench.finish(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started"), began)
 }
@@ -268,9 +272,8 @@ fn a_registry_that_is_not_there() {
     let scene = Scene::with_chart("oci://127.0.0.1:1/demo", "");
     let bench = bench();
     let mut command = bench.command(&["up", "--stack", path(scene.0.path())]);
-    command.env_remove("BOOTSTRAP_CHARTS").stdout(Stdio::piped()).stderr(Stdio::piped());
-    let began = Instant::now();
-    let ran = unchanged(|_| bench.finish(command.spawn().expect("started"), began));
+    command.env_remove("BOOTSTRAP_CHARTS");
+    let ran = unchanged(|_| in_time(|| run(&bench, &mut command)));
     assert_refused(
         &ran,
         3,

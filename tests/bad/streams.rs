@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::support::{Bench, Ran};
-use crate::{CONFIG_MAP, assert_refused, changing, nowhere, path, stack, unchanged};
+use crate::{CONFIG_MAP, assert_refused, changing, in_time, nowhere, path, stack, unchanged};
 
 /// Where a stream leads.
 #[derive(Clone, Copy)]
@@ -94,7 +94,7 @@ fn a_full_disk_is_told() {
     let folder = stack("full", CONFIG_MAP.as_bytes());
     let arguments = ["render", "--stack", path(folder.path())];
     let bench = nowhere();
-    let ran = run(&bench, &mut bench.command(&arguments), To::FullDisk, To::Us);
+    let ran = in_time(|| run(&bench, &mut bench.command(&arguments), To::FullDisk, To::Us));
     assert_refused(&ran, 1, &["No space left on device"]);
     let ran = run(&bench, &mut bench.command(&arguments), To::FullDisk, To::FullDisk);
     assert_eq!(ran.code, 1);

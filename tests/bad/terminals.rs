@@ -45,7 +45,7 @@ fn twenty_columns_are_enough_for_a_plan_and_for_an_error() {
 #[test]
 fn live_lines_leave_nothing_behind_on_twenty_columns() {
     let folder = stack("narrow", (CONFIG_MAP.to_owned() + "---\n" + NEVER_READY).as_bytes());
-    let up = ["up", "--timeout", "2s", "--stack", path(folder.path())];
+    let up = ["up", "--timeout", "10s", "--stack", path(folder.path())];
     let (code, shown) = changing(|bench| Terminal::start(bench.command(&up), 20).end());
     assert_eq!(code, 6, "{shown}");
     let spinners =
@@ -84,7 +84,7 @@ fn without_leave_to_colour_nothing_is_coloured() {
 fn a_dumb_terminal_gets_plain_lines() {
     let folder = stack("dumb", NEVER_READY.as_bytes());
     let (code, shown) = changing(|bench| {
-        let mut command = bench.command(&["up", "--timeout", "1s", "--stack", path(folder.path())]);
+        let mut command = bench.command(&["up", "--timeout", "10s", "--stack", path(folder.path())]);
         command.env_remove("NO_COLOR").env("TERM", "dumb");
         Terminal::start(command, 100).end()
     });

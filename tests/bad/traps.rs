@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::{assert_refused, nowhere, path, stack, up};
+use crate::{assert_refused, in_time, nowhere, path, stack, up};
 
 #[test]
 fn a_manifest_means_what_it_means_to_kubectl_or_is_refused() {
@@ -21,7 +21,7 @@ fn a_manifest_means_what_it_means_to_kubectl_or_is_refused() {
             let text =
                 format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata:\n  {data}\n");
             fs::write(folder.path().join("main.yaml"), &text).expect("written");
-            let ran = nowhere().run(&["render", "--stack", path(folder.path())]);
+            let ran = in_time(|| nowhere().run(&["render", "--stack", path(folder.path())]));
             if ran.code == 0 {
                 let file = format!("{name}.yaml");
                 fs::write(written.path().join(&file), text).expect("written");

@@ -63,7 +63,7 @@ fn an_object_with_a_finalizer_is_named_with_it_and_left() {
     let scene = Scene::new("held", &(config_map("held", "a") + &config_map("free", "b")));
     scene.succeed("up", &[]);
     hold(&scene, "configmap/held");
-    let ran = scene.end(6, "down", &["--timeout", "10s"]);
+    let ran = scene.end(6, "down", &["--timeout", PATIENCE]);
     assert_says(
         &ran,
         &[

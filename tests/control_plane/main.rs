@@ -27,6 +27,7 @@ mod runs;
 #[path = "../support/mod.rs"]
 mod support;
 mod verify;
+mod watched;
 
 /// One control plane for all tests, each of which has a stack and a namespace of its own; it ends with this process.
 static CLUSTER: LazyLock<ControlPlane> = LazyLock::new(|| {

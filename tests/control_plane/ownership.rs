@@ -5,6 +5,7 @@ use std::time::Instant;
 use devcluster::ControlPlane;
 
 use crate::support::{Bench, Ran};
+use crate::watched::{Watched, up_to};
 use crate::{Scene, assert_says, config_map};
 
 /// A Deployment that a test makes ready, on a control plane without controllers.
@@ -113,7 +114,9 @@ fn what_kubectl_applied_is_ours_after_an_adoption_and_goes_when_it_is_not_wanted
     }
     assert!(!ran.stdout.contains("dnsPolicy"), "a default is no change:\n{}", ran.stdout);
     // Nothing runs here, so it cannot become ready.
-    scene.end(6, "up", &["--adopt", "--timeout", "2s"]);
+    let mut up = Watched::start(&scene, &["--adopt", "-v"]);
+    up.await_line("deployment.apps/d: 0 of ");
+    up.interrupt();
     let container = scene.field("deployment/d", ".spec.template.spec.containers[0]");
     assert!(!container.contains("args") && !container.contains("env"), "{container}");
     assert_eq!(scene.field("deployment/d", ".metadata.labels.team"), "");
@@ -139,7 +142,7 @@ fn a_field_that_another_program_applies_is_a_conflict() {
             &ran,
             &[
                 "configmap/shared -n conflict (main.yaml:1)",
-                "data.key is owned by argocd (just now)",
+                "data.key is owned by argocd (",
                 "--force-conflicts",
             ],
         );
@@ -190,13 +193,11 @@ fn the_replicas_of_an_autoscaled_workload_are_left_to_the_autoscaler() {
     let autoscaler = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: d}\nspec:\n  \
                       scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: d}\n  maxReplicas: 5\n";
     let scene = Scene::new("scaled", &format!("{deployment}{autoscaler}"));
-    // Nothing runs here, so it cannot become ready.
-    scene.end(6, "up", &["--timeout", "2s"]);
-    let scale = ["scale", "deployment/d", "--replicas=3"];
-    scene.kubectl(&scale);
-    let ran = scene.run("up", &["--timeout", "2s"]);
-    assert_eq!(scene.field("deployment/d", ".spec.replicas"), "3", "{}", ran.stderr);
-    assert!(!ran.stderr.contains("taken back"), "{}", ran.stderr);
+    up_to(&scene, "horizontalpodautoscaler.autoscaling/d ");
+    scene.kubectl(&["scale", "deployment/d", "--replicas=3"]);
+    let said = up_to(&scene, "horizontalpodautoscaler.autoscaling/d ");
+    assert_eq!(scene.field("deployment/d", ".spec.replicas"), "3", "{said}");
+    assert!(!said.contains("taken back"), "{said}");
 }
 
 #[test]
@@ -210,12 +211,11 @@ fn replicas_that_the_manifest_names_no_more_stay_as_they_are() {
     let autoscaler = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: d}\nspec:\n  \
                       scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: d}\n  maxReplicas: 5\n";
     let scene = Scene::new("given-up", &(deployment("replicas: 3") + autoscaler));
-    // Nothing runs here, so it cannot become ready.
-    scene.end(6, "up", &["--timeout", "2s"]);
+    up_to(&scene, "horizontalpodautoscaler.autoscaling/d ");
     for manifests in [deployment("") + autoscaler, deployment("")] {
         scene.write("main.yaml", &manifests);
-        let ran = scene.run("up", &["--timeout", "2s"]);
-        assert_eq!(scene.field("deployment/d", ".spec.replicas"), "3", "{}", ran.stderr);
+        let said = up_to(&scene, "deployment.apps/d ");
+        assert_eq!(scene.field("deployment/d", ".spec.replicas"), "3", "{said}");
     }
 }
 

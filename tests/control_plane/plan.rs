@@ -164,7 +164,7 @@ fn what_fails_prunes_nothing() {
     let never = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: never}\nspec:\n  selector: {matchLabels: {app: never}}\n  \
                  template: {metadata: {labels: {app: never}}, spec: {containers: [{name: c, image: nothing}]}}\n";
     scene.write("main.yaml", &(config_map("kept", "a") + never));
-    scene.end(6, "up", &["--timeout", "2s"]);
+    scene.end(6, "up", &["--timeout", "10s"]);
     assert_eq!(scene.field("configmap/old", ".data.key"), "a");
     scene.succeed("down", &[]);
 }

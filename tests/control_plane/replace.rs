@@ -4,7 +4,11 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::watched::up_to;
 use crate::{Scene, assert_says};
+
+/// What `up` says when all is applied.
+const APPLIED: &str = "statefulset.apps/s: 0 of ";
 
 /// A `StatefulSet` with a claim of this class; the label is on the claim template, which cannot be changed.
 fn stateful_set(class: &str, label: &str, app: &str) -> String {
@@ -28,7 +32,7 @@ fn a_stateful_set_is_made_anew_around_its_pods_and_claims() {
     let scene = Scene::new("replaced", &stateful_set("none", "old", "s"));
     add_class(&scene);
     // Nothing runs here, so it cannot become ready; its pod and its claim are there all the same.
-    scene.end(6, "up", &["--timeout", "3s"]);
+    up_to(&scene, APPLIED);
     scene.await_object("pod/s-0");
     scene.await_object("pvc/data-s-0");
     let uid = |object| scene.field(object, ".metadata.uid");
@@ -43,8 +47,10 @@ fn a_stateful_set_is_made_anew_around_its_pods_and_claims() {
         "{}",
         ran.stdout
     );
-    let ran = scene.end(6, "up", &["--timeout", "5s"]);
-    assert_says(&ran, &["statefulset.apps/s replaced (", "cannot be changed; pods and volumes are kept"]);
+    let said = up_to(&scene, APPLIED);
+    for words in ["statefulset.apps/s replaced (", "cannot be changed; pods and volumes are kept"] {
+        assert!(said.contains(words), "{words}:\n{said}");
+    }
     assert_ne!(uid("statefulset/s"), set);
     assert_eq!((uid("pod/s-0"), uid("pvc/data-s-0")), (pod, claim));
     scene.kubectl(&[
@@ -106,15 +112,15 @@ fn replicas_that_no_manifest_names_outlive_a_replacement() {
         let scene = Scene::new(name, &old);
         add_class(&scene);
         // Nothing runs here, so it cannot become ready.
-        scene.end(6, "up", &["--timeout", "3s"]);
+        up_to(&scene, APPLIED);
         scene.kubectl(&["scale", "statefulset/s", "--replicas=3"]);
         scene.write("main.yaml", &new);
-        let ran = scene.end(6, "up", &["--timeout", "5s"]);
-        assert_says(&ran, &["statefulset.apps/s replaced ("]);
-        assert_eq!(scene.field("statefulset/s", ".spec.replicas"), "3", "{name}: {}", ran.stderr);
+        let said = up_to(&scene, APPLIED);
+        assert!(said.contains("statefulset.apps/s replaced ("), "{said}");
+        assert_eq!(scene.field("statefulset/s", ".spec.replicas"), "3", "{name}: {said}");
         // They are ours now, and are sent again.
-        let ran = scene.end(6, "up", &["--timeout", "2s"]);
-        assert_eq!(scene.field("statefulset/s", ".spec.replicas"), "3", "{name}: {}", ran.stderr);
+        let said = up_to(&scene, APPLIED);
+        assert_eq!(scene.field("statefulset/s", ".spec.replicas"), "3", "{name}: {said}");
         scene.end(0, "plan", &["--exit-code"]);
     }
 }
@@ -123,7 +129,7 @@ fn replicas_that_no_manifest_names_outlive_a_replacement() {
 fn a_set_that_is_deleted_to_be_made_anew_is_made_though_the_run_is_interrupted() {
     let scene = Scene::new("replaced-anyway", &stateful_set("none", "old", "s"));
     add_class(&scene);
-    scene.end(6, "up", &["--timeout", "3s"]);
+    up_to(&scene, APPLIED);
     scene.await_object("pod/s-0");
     let uid = |object| scene.field(object, ".metadata.uid");
     let (set, pod) = (uid("statefulset/s"), uid("pod/s-0"));
@@ -185,7 +191,7 @@ fn anything_else_that_cannot_be_changed_is_refused_with_what_to_do() {
     let all = |image, app, mode, role| job(image) + &deployment(app) + &claim(mode) + &binding(role);
     let scene = Scene::new("immutable", &all("one", "one", "ReadWriteOnce", "view"));
     add_class(&scene);
-    scene.end(6, "up", &["--timeout", "3s"]);
+    scene.end(6, "up", &["--timeout", "10s"]);
     scene.write("main.yaml", &all("two", "two", "ReadOnlyMany", "edit"));
     let ran = scene.end(4, "up", &[]);
     assert_says(

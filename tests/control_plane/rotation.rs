@@ -9,6 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use crate::support::memory::Memory;
+use crate::watched::Watched;
 use crate::{Scene, assert_says, config_map};
 
 const SECRET: &str =
@@ -142,8 +143,10 @@ fn what_is_left_between_the_secret_and_its_readers_is_finished_by_the_next_up() 
 #[test]
 fn a_rotation_that_is_stopped_or_runs_out_of_time_says_what_is_left() {
     let scene = scene("stopped", &reader("never", 1));
-    scene.end(6, "up", &["--timeout", "2s"]);
-    let ran = scene.end(6, "credentials", &["--rotate", "--timeout", "2s"]);
+    let mut up = Watched::start(&scene, &["-v"]);
+    up.await_line("deployment.apps/never: 0 of ");
+    up.interrupt();
+    let ran = scene.end(6, "credentials", &["--rotate", "--timeout", "10s"]);
     assert_says(
         &ran,
         &["secret/s configured", "timed out waiting for deployment.apps/never", "done: credentials"],
@@ -196,7 +199,9 @@ fn pods_that_keep_the_values_of_before_are_named() {
     scene.write("other.yaml", pod);
     scene.bench.kubectl(["create", "namespace", "stale"]);
     scene.await_object("serviceaccount/default");
-    scene.end(6, "up", &["--timeout", "2s"]);
+    let mut up = Watched::start(&scene, &["-v"]);
+    up.await_line("pod/alone: ");
+    up.interrupt();
     scene.succeed("up", &["--skip", "other"]);
     let ran = scene.succeed("credentials", &["--rotate"]);
     assert_says(

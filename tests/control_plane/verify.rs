@@ -37,7 +37,7 @@ fn a_workload_without_a_pod_fails_and_what_needs_it_is_skipped() {
     scene.succeed("up", &[]);
     let junit = scene.folder().join("junit.xml");
     let file = junit.to_str().expect("a path");
-    let ran = scene.run("verify", &["--timeout", "1s", "--junit", file, "-o", "json"]);
+    let ran = scene.run("verify", &["--timeout", "10s", "--junit", file, "-o", "json"]);
     assert_eq!(ran.code, 7, "{}", ran.stderr);
     let found: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
     let first = &found[0];

@@ -15,6 +15,8 @@ pub(crate) struct Case {
     pub(crate) sign: Sign,
     /// What `up` must have told.
     pub(crate) words: &'static [&'static str],
+    /// A step that must have been ready meanwhile.
+    pub(crate) ready: Option<&'static str>,
     /// What `up` gets as its `--timeout`, in seconds.
     pub(crate) timeout: u64,
     /// What is done to the cluster meanwhile.
@@ -25,11 +27,15 @@ pub(crate) struct Case {
 
 impl Case {
     pub(crate) const fn new(name: &'static str, exit: u8, sign: Sign) -> Self {
-        Self { name, exit, sign, words: &[], timeout: 60, hands: Hands::None, alone: false }
+        Self { name, exit, sign, words: &[], ready: None, timeout: 60, hands: Hands::None, alone: false }
     }
 
     pub(crate) const fn says(self, words: &'static [&'static str]) -> Self {
         Self { words, ..self }
+    }
+
+    pub(crate) const fn once_ready(self, step: &'static str) -> Self {
+        Self { ready: Some(step), ..self }
     }
 
     pub(crate) const fn within(self, timeout: u64) -> Self {
@@ -86,10 +92,17 @@ pub(crate) enum Hands {
     BreakFirst,
 }
 
+impl Hands {
+    /// Tells whether they have something to do once the sign is seen.
+    pub(crate) fn wait_for_sign(self) -> bool {
+        matches!(self, Self::MendRegistry(_) | Self::StopNodeUntilSign(_) | Self::RestartApiServer)
+    }
+}
+
 /// What is to be seen in the namespace of a case, or of a node or an APIService.
 #[derive(Clone, Copy)]
 pub(crate) enum Sign {
-    /// Nothing: the condition is there when `up` begins.
+    /// The first that `up` says: the condition is there when it begins.
     Start,
     /// A container waits for this reason.
     Waiting(&'static str),

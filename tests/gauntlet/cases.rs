@@ -83,6 +83,7 @@ const LATE: &[Case] = &[
         Event("Unhealthy", "Readiness probe failed"),
         &["deployment.apps/early", "Readiness probe `test -e /tmp/well` failed"],
     )
+    .once_ready("early")
     .within(40),
     late("taint", UNSCHEDULABLE, &["untolerated taint"]),
     late("provisioner-fails", Event("ProvisioningFailed", "/no-such-folder"), &["/no-such-folder"]),

@@ -22,6 +22,8 @@ const TELLING: &[&str] = &["diagnosed", "step_failed", "steps_left", "warning", 
 pub(crate) struct Course {
     /// When the sign was seen.
     pub(crate) sign: Option<Instant>,
+    /// When another pair of hands began to do something about it.
+    pub(crate) lent: Option<Instant>,
     /// When the last of the case's Deployments became ready.
     pub(crate) ready: Option<Instant>,
     /// When `up` said that something has failed, or that all is well.
@@ -34,6 +36,14 @@ pub(crate) struct Course {
     pub(crate) errors: String,
     ready_deployments: BTreeSet<String>,
     was_stopped: bool,
+}
+
+/// All that is not as the table has it.
+pub(crate) struct Wrongs {
+    /// What nothing excuses.
+    pub(crate) grave: Vec<String>,
+    /// What a busy machine may have done: it is seen whether it comes again without one.
+    pub(crate) of_time: Vec<String>,
 }
 
 impl Course {
@@ -71,30 +81,43 @@ impl Course {
         self.verdict.map(|verdict| between(begin, verdict) - between(verdict, begin))
     }
 
-    /// All that is not as the table has it.
-    pub(crate) fn wrongs(&self, case: &Case) -> Vec<String> {
-        let mut wrongs = Vec::new();
+    /// Compares it with the table.
+    pub(crate) fn wrongs(&self, case: &Case) -> Wrongs {
+        let (mut grave, mut of_time) = (Vec::new(), Vec::new());
         if self.code != Some(case.exit.into()) {
             let ended = self.code.map_or_else(|| "by a signal".to_owned(), |code| code.to_string());
-            wrongs.push(format!("it ended {ended}, not {}", case.exit));
+            grave.push(format!("it ended {ended}, not {}", case.exit));
         }
         if case.needs_sign() && self.sign.is_none() {
-            wrongs.push("its sign was never seen".into());
+            grave.push("its sign was never seen".into());
         }
         if case.exit == 5 {
             match self.to_verdict(case) {
                 Some(seconds) if (EARLY..=PROMPT).contains(&seconds) => {}
-                Some(seconds) => wrongs.push(format!("the verdict came {seconds:.1} s after the sign")),
-                None => wrongs.push("there was no verdict".into()),
+                Some(seconds) => of_time.push(format!("the verdict came {seconds:.1} s after the sign")),
+                None => grave.push("there was no verdict".into()),
             }
         }
+        if case.hands.wait_for_sign() && !self.was_lent() {
+            of_time.push("it ended before a hand was lent".into());
+        }
+        if let Some(step) = case.ready
+            && !self.events.iter().any(|event| event["event"] == "step_finished" && event["step"] == step)
+        {
+            of_time.push(format!("step {step} was never ready"));
+        }
         if case.exit == 0 && self.named("step_failed").is_some() {
-            wrongs.push("a step failed on the way".into());
+            grave.push("a step failed on the way".into());
         }
         let told = self.told();
         let missing = case.words.iter().filter(|words| !told.contains(**words));
-        wrongs.extend(missing.map(|words| format!("it never told: {words}")));
-        wrongs
+        grave.extend(missing.map(|words| format!("it never told: {words}")));
+        Wrongs { grave, of_time }
+    }
+
+    /// Tells whether `up` had not come to its verdict when a hand was lent.
+    fn was_lent(&self) -> bool {
+        self.lent.is_some_and(|lent| self.verdict.is_none_or(|verdict| lent < verdict))
     }
 
     /// What `up` told to be the cause, in a line.

@@ -10,10 +10,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Gauntlet;
 use crate::case::{Case, Sign};
-use crate::course::Course;
+use crate::course::{Course, Wrongs};
 use crate::hands;
 use crate::record::record;
-use crate::table::Row;
+use crate::table::{Ending, Row};
 use crate::watch::Seen;
 
 /// How long after its sign `up` is waited for that should have ended; then it is told to stop.
@@ -32,27 +32,32 @@ enum Heard {
     Ended(String),
 }
 
-/// Runs a case to its end; the error holds what was wrong, and all that `up` said.
-pub(crate) fn run(case: &'static Case, gauntlet: &Gauntlet) -> Result<(), String> {
+/// Runs a case to its end; gives how it ended, and with what was wrong all that `up` said.
+pub(crate) fn run(case: &'static Case, gauntlet: &Gauntlet) -> (Ending, String) {
     hands::before(case, gauntlet);
     let (sender, receiver) = channel();
     listen(case, gauntlet, sender.clone());
     let began = Instant::now();
     let mut up = gauntlet.up(&case.folder(), case.timeout);
     hear(&mut up, sender);
-    let mut course = follow(case, gauntlet, &up, &receiver, began);
+    let mut course = follow(case, gauntlet, &up, &receiver);
     course.code = up.wait().expect("the command ends").code();
     hands::after(case, gauntlet);
-    let wrongs = course.wrongs(case);
+    let Wrongs { grave, of_time } = course.wrongs(case);
+    let ending = match (&grave[..], &of_time[..]) {
+        ([], []) => Ending::Right,
+        ([], _) => Ending::Slow,
+        _ => Ending::Wrong,
+    };
     gauntlet.table.lock().expect("no panic").push(Row {
         case,
         code: course.code,
         to_verdict: course.to_verdict(case),
         took: began.elapsed(),
-        cause: course.cause(),
-        failed: !wrongs.is_empty(),
+        cause: [&of_time[..], &[course.cause()]].concat().join("; "),
+        ending,
     });
-    if wrongs.is_empty() { Ok(()) } else { Err(format!("{}\n{}", wrongs.join("\n"), course.said())) }
+    (ending, format!("{}\n{}", [grave, of_time].concat().join("\n"), course.said()))
 }
 
 /// Hands on what the watch sees of the case's namespace, and of no namespace.
@@ -83,17 +88,8 @@ fn hear(up: &mut Child, sender: Sender<Heard>) {
 }
 
 /// Follows a run until `up` has ended and its sign was seen.
-fn follow(
-    case: &Case,
-    gauntlet: &Gauntlet,
-    up: &Child,
-    receiver: &Receiver<Heard>,
-    began: Instant,
-) -> Course {
+fn follow(case: &Case, gauntlet: &Gauntlet, up: &Child, receiver: &Receiver<Heard>) -> Course {
     let mut course = Course::default();
-    if matches!(case.sign, Sign::Start) {
-        course.sign = Some(began);
-    }
     let mut told_to_stop = false;
     let mut ended: Option<Instant> = None;
     loop {
@@ -117,11 +113,17 @@ fn follow(
                         record(&gauntlet.bench, case);
                     }
                     if ended.is_none() {
+                        course.lent = Some(Instant::now());
                         hands::at_sign(case, gauntlet);
                     }
                 }
             }
-            Ok(Heard::Said(at, line)) => course.hear(at, line),
+            Ok(Heard::Said(at, line)) => {
+                if matches!(case.sign, Sign::Start) {
+                    course.sign.get_or_insert(at);
+                }
+                course.hear(at, line);
+            }
             Ok(Heard::Ended(stderr)) => {
                 course.errors = stderr;
                 ended = Some(Instant::now());

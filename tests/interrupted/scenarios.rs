@@ -14,13 +14,12 @@ const PATIENCE: Duration = Duration::from_mins(2);
 pub(crate) fn second_run_is_refused(world: &World) {
     world.clean();
     let began = Instant::now();
-    let mut first = world.bench.start(&["up"]);
+    let first = world.bench.start(&["up"]);
     world.bench.await_object("lease/bootstrap-observability", "kube-system");
     let second = world.bench.run(&["up"]);
     assert_eq!(second.code, 4, "{}", second.stderr);
     let holder = format!("pid {}", first.id());
     assert!(second.stderr.contains(&holder), "it names the first ({holder}):\n{}", second.stderr);
-    assert!(first.try_wait().expect("asked").is_some() || began.elapsed() < PATIENCE);
     let first = world.bench.finish(first, began);
     assert_eq!(first.code, 0, "{}", first.stderr);
 }
@@ -55,13 +54,13 @@ pub(crate) fn timeout_explains(world: &World) {
          {command: ['false']}}}]\n      terminationGracePeriodSeconds: 0\n",
     );
     let stack = folder.path().to_str().expect("a path");
-    let ran = world.bench.run(&["up", "--stack", stack, "--timeout", "8s"]);
+    let ran = world.bench.run(&["up", "--stack", stack, "--timeout", "40s"]);
     assert_eq!(ran.code, 6, "{}", ran.stderr);
     for words in ["deployment.apps/never -n stuck", "0 of 1 replicas ready", "Readiness probe `false` failed"]
     {
         assert!(ran.stderr.contains(words), "{words}:\n{}", ran.stderr);
     }
-    assert!(ran.took < Duration::from_secs(12), "{:?}", ran.took);
+    assert!(ran.took < Duration::from_secs(50), "{:?}", ran.took);
     world.bench.succeed(&["down", "--stack", stack]);
 }
 

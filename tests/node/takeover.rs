@@ -121,6 +121,9 @@ fn claims(world: &World) -> String {
     world.bench.kubectl(["get", "pvc", "-n", "monitoring", &format!("-o=jsonpath={path}")])
 }
 
+/// What Prometheus measures of itself, as it stands in a query.
+const SERIES: &str = "prometheus_tsdb_head_series%7Bjob%3D%22prometheus%22%7D";
+
 /// A sample that Prometheus has written.
 struct Sample {
     /// Seconds since the epoch, as Prometheus writes them.
@@ -132,11 +135,10 @@ impl Sample {
     /// Waits until Prometheus has scraped itself, and takes what it has written then.
     fn take(world: &World) -> Self {
         for _ in 0..60 {
-            let found = query(world, "query=prometheus_tsdb_head_series%7Bjob%3D%22prometheus%22%7D");
-            if let Some(value) = found {
-                let time =
-                    query(world, "query=timestamp(prometheus_tsdb_head_series%7Bjob%3D%22prometheus%22%7D)");
-                return Self { time: time.expect("it has a time"), value };
+            if let Some(time) = query(world, &format!("query=timestamp({SERIES})")) {
+                // Of that very time: it may have scraped again meanwhile.
+                let value = value_at(world, &time).expect("it has a value");
+                return Self { time, value };
             }
             // Prometheus tells nobody when it has scraped.
             std::thread::sleep(std::time::Duration::from_secs(1));
@@ -146,11 +148,12 @@ impl Sample {
 
     /// What Prometheus says of that time now.
     fn read(&self, world: &World) -> Option<String> {
-        query(
-            world,
-            &format!("query=prometheus_tsdb_head_series%7Bjob%3D%22prometheus%22%7D&time={}", self.time),
-        )
+        value_at(world, &self.time)
     }
+}
+
+fn value_at(world: &World, time: &str) -> Option<String> {
+    query(world, &format!("query={SERIES}&time={time}"))
 }
 
 /// The value of the one series that a query finds.

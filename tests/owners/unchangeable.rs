@@ -53,7 +53,7 @@ fn says_what_cannot_be_changed(plane: &ControlPlane) {
     );
     write("main.yaml", &OBJECTS.replace(['⟨', '⟩'], ""));
     // Nothing runs here, so it cannot become ready.
-    let up = bench.run(&["up", "--stack", path(folder.path()), "--timeout", "3s"]);
+    let up = bench.run(&["up", "--stack", path(folder.path()), "--timeout", "15s"]);
     assert!([5, 6].contains(&up.code), "{}", up.stderr);
 
     let changed = [("⟨one⟩", "two"), ("⟨ReadWriteOnce⟩", "ReadOnlyMany"), ("⟨10.43.7.1⟩", "10.43.7.2")];

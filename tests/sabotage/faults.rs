@@ -113,7 +113,7 @@ const SABOTAGES: &[Sabotage] = &[
     Sabotage {
         fault: "kube-state-metrics is scaled to 0",
         inflict: |world| scale_to_0(world, "deployment/kube-state-metrics"),
-        patience: "8s",
+        patience: "40s",
         owner: "kube-state-metrics/ready",
         words: &["kube-state-metrics"],
     },
@@ -143,7 +143,7 @@ const SABOTAGES: &[Sabotage] = &[
     Sabotage {
         fault: "Prometheus is scaled to 0",
         inflict: |world| scale_to_0(world, "statefulset/prometheus"),
-        patience: "8s",
+        patience: "40s",
         owner: "prometheus/ready",
         words: &["prometheus"],
     },
@@ -259,10 +259,10 @@ fn second_agent(world: &World) {
     }
     world.bench.apply(&set.to_string(), &[]);
     rolled_out(world, "daemonset/another");
-    // It takes some scrapes until there is something to be seen.
+    // It takes some scrapes until there is something to be seen: one agent alone sends 4, or 5. The last of two may be late.
     let samples = r#"max(count_over_time(up{job="integrations/unix"}[1m]))"#;
     until("the second agent's samples are there", || {
-        programs::metric(world, samples, programs::now()).is_some_and(|samples| samples >= 8.0)
+        programs::metric(world, samples, programs::now()).is_some_and(|samples| samples >= 7.0)
     });
 }
 

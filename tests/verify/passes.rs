@@ -1,5 +1,6 @@
 //! `verify` on a stack that works.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -13,6 +14,7 @@ pub(crate) fn within_three_minutes(world: &World) {
     let refused = world.bench.run(&["verify"]);
     assert_eq!(refused.code, 3, "there is nothing to verify before up:\n{}", refused.stderr);
     world.bench.succeed(&["up"]);
+    let before = pods(world);
     let began = Instant::now();
     let report = tempfile::NamedTempFile::new().expect("a file");
     let report = report.path().to_str().expect("a path");
@@ -31,8 +33,14 @@ pub(crate) fn within_three_minutes(world: &World) {
     let junit = std::fs::read_to_string(report).expect("written");
     assert_eq!(junit.matches("<testcase ").count(), found.len(), "{junit}");
 
-    let forwards = world.bench.kubectl(["get", "pods", "-A", "-o=name"]);
-    assert!(!forwards.contains("verify"), "nothing is left behind:\n{forwards}");
+    let left: Vec<_> = pods(world).difference(&before).cloned().collect();
+    assert_eq!(left, [""; 0], "nothing is left behind");
+}
+
+/// The pods of all namespaces, by name.
+fn pods(world: &World) -> BTreeSet<String> {
+    let all = world.bench.kubectl(["get", "pods", "-A", "-o=name"]);
+    all.lines().map(str::to_owned).collect()
 }
 
 fn text<'a>(finding: &'a Value, field: &str) -> &'a str {

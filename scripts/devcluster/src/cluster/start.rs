@@ -93,17 +93,17 @@ impl Cluster {
         self.kubectl(["apply", "--server-side", "--filename", &folder.display().to_string()])?;
         for node in nodes {
             let node = format!("node/{}", node.name);
-            self.kubectl(["wait", "--for=create", &node, "--timeout=2m"])?;
-            self.kubectl(["wait", "--for=condition=Ready", &node, "--timeout=2m"])?;
+            self.kubectl(["wait", "--for=create", &node, "--timeout=5m"])?;
+            self.kubectl(["wait", "--for=condition=Ready", &node, "--timeout=5m"])?;
             self.progress.say(format!("{node} is ready"));
         }
         for deployment in ["coredns", "local-path-provisioner", "metrics-server"] {
             let deployment = format!("deployment/{deployment}");
-            self.kubectl(["rollout", "status", "--namespace=kube-system", "--timeout=2m", &deployment])
+            self.kubectl(["rollout", "status", "--namespace=kube-system", "--timeout=5m", &deployment])
                 .with_context(|| format!("{deployment} -n kube-system is not ready"))?;
         }
         let metrics = "apiservice/v1beta1.metrics.k8s.io";
-        self.kubectl(["wait", "--for=condition=Available", metrics, "--timeout=2m"])?;
+        self.kubectl(["wait", "--for=condition=Available", metrics, "--timeout=5m"])?;
         self.progress.say("cluster DNS, local-path storage and metrics are ready");
         self.progress.say(
             "unlike k3s: no controller behind ingress class traefik, no addresses for LoadBalancer Services",

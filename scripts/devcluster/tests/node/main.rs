@@ -17,7 +17,7 @@ use census::Census;
 
 const NAME: &str = "census";
 const SECOND: &str = "census-2";
-const DEADLINE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(3);
 /// Nobody listens there, so no registry answers.
 const UNREACHABLE: &str = "127.0.0.1:1";
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -81,7 +81,7 @@ fn pods_run(site: &Site) {
     fs::write(&manifest, PODS.replace("PLAIN", &plain).replace("PINNED", &pinned)).expect("written");
     cluster.kubectl(["apply", "--filename", &manifest.display().to_string()]).expect("applied");
     for pod in ["pod/writer", "pod/plain", "pod/pinned"] {
-        cluster.kubectl(["wait", pod, "--for=condition=Ready", "--timeout=60s"]).expect(pod);
+        cluster.kubectl(["wait", pod, "--for=condition=Ready", "--timeout=3m"]).expect(pod);
     }
     let log = cluster.kubectl(["logs", "writer"]).expect("a log");
     assert!(log.contains("10.43.0.1") && log.contains("kept on the volume"), "{log}");
@@ -115,7 +115,7 @@ fn survives_kills(site: &Site) {
         fs::write(&manifest, pod).expect("written");
         cluster.kubectl(["apply", "--filename", &manifest.display().to_string()]).expect("applied");
     }
-    cluster.kubectl(["wait", "pod", "--all", "--for=condition=Ready", "--timeout=60s"]).expect("ready");
+    cluster.kubectl(["wait", "pod", "--all", "--for=condition=Ready", "--timeout=3m"]).expect("ready");
 
     for program in ["containerd", "kubelet", "containerd-shim-runc-v2"] {
         let killed = census::processes_of_node(&site.state()).into_iter().filter(|it| it.program == program);
