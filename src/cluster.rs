@@ -404,9 +404,11 @@ impl Cluster {
             Err(_) => {}
         }
         match self.ask(Verb::Discover, &subject, || discovery::group(&self.client, &kind.group)).await {
-            Ok(group) => Ok(group.recommended_kind(&kind.kind).map(|(resource, _)| {
-                GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind)
-            })),
+            Ok(group) => {
+                let mut all = group.resources_by_stability().into_iter();
+                let found = all.find(|(resource, _)| resource.kind == kind.kind);
+                Ok(found.map(|(resource, _)| kind_of(&resource)))
+            }
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
@@ -429,18 +431,21 @@ impl Cluster {
         let subject = "the kinds that are served";
         let discover = || Discovery::new(self.client.clone()).run_aggregated();
         let discovery = self.ask(Verb::Discover, &subject, discover).await?;
-        let all = discovery.groups().flat_map(ApiGroup::recommended_resources);
+        // Some kinds of a group may not be served in the version that the group prefers.
+        let all = discovery.groups().flat_map(ApiGroup::resources_by_stability);
         let in_namespaces = all.filter(|(_, capabilities)| {
             capabilities.scope == Scope::Namespaced && capabilities.supports_operation(verbs::LIST)
         });
-        Ok(in_namespaces
+        let mut kinds: Vec<_> = in_namespaces
             .map(|(resource, capabilities)| {
-                let kind = GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind);
+                let kind = kind_of(&resource);
                 let mut known = self.discovered.lock().unwrap_or_else(PoisonError::into_inner);
                 known.insert(kind.clone(), (resource, capabilities.scope == Scope::Namespaced));
                 kind
             })
-            .collect())
+            .collect();
+        kinds.sort_by(|one, other| (&one.group, &one.kind).cmp(&(&other.group, &other.kind)));
+        Ok(kinds)
     }
 
     /// Makes a request when there is a slot for it.
@@ -513,6 +518,10 @@ impl fmt::Display for Subject<'_> {
             None => Ok(()),
         }
     }
+}
+
+fn kind_of(resource: &ApiResource) -> GroupVersionKind {
+    GroupVersionKind::gvk(&resource.group, &resource.version, &resource.kind)
 }
 
 /// Lists leave out each object's own type; this puts it back.

@@ -160,19 +160,22 @@ const OF_THE_USER: &str = "
 {apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: own}}
 {apiVersion: users.internal/v1, kind: Toy, metadata: {name: own}}
 {apiVersion: users.internal/v1, kind: Event, metadata: {name: own}}
+{apiVersion: users.internal/v1beta1, kind: Gadget, metadata: {name: own}}
 {apiVersion: users.internal/v1, kind: Endpoints, metadata: {name: own, ownerReferences: [{apiVersion: v1, kind: Node, name: none, uid: NODE}]}}
 ";
 
 #[test]
 fn objects_of_a_user_of_every_kind_survive_and_so_does_the_namespace_and_what_defines_them() {
-    let users = [definition("events", "Event"), definition("endpoints", "Endpoints")].concat();
+    // One is served in a version alone that its group does not prefer.
+    let gadgets = definition("gadgets", "Gadget").replace("{name: v1, ", "{name: v1beta1, ");
+    let users = [definition("events", "Event"), definition("endpoints", "Endpoints"), gadgets].concat();
     let scene = Scene::new("shared", &(config_map("one", "a") + &definition("toys", "Toy")));
     scene.bench.apply(&users, &[]);
     scene.succeed("up", &["--timeout", "60s"]);
     scene.await_object("serviceaccount/default");
     let node = scene.bench.field("node/none", ".metadata.uid");
     let objects: Vec<_> = OF_THE_USER.trim().lines().map(|line| line.replace("NODE", &node)).collect();
-    for kind in ["toys", "events", "endpoints"] {
+    for kind in ["toys", "events", "endpoints", "gadgets"] {
         scene.bench.kubectl(["wait", "--for=condition=Established", &format!("crd/{kind}.users.internal")]);
     }
     scene.bench.apply(&objects.join("\n---\n"), &["-n", scene.namespace]);
