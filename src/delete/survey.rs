@@ -181,15 +181,31 @@ impl Removal {
         let say = |what: String, change, why: Option<&str>| {
             events.send(Kind::Foreseen { what, change, why: why.map(str::to_owned) });
         };
-        for release in &self.releases {
-            say(release.release().to_string(), Change::Deleted, None);
+        let kept: Vec<_> =
+            self.claims.iter().filter(|_| !purge_data).map(|claim| name_of(claim).namespace).collect();
+        for entry in &self.releases {
+            let stays = entry.is_storage && !kept.is_empty();
+            let change = if stays { Change::Kept } else { Change::Deleted };
+            say(
+                entry.release().to_string(),
+                change,
+                stays.then_some("it provides the volumes that are kept"),
+            );
         }
-        for object in self.objects().chain(&self.namespaces) {
+        for object in self.objects() {
             say(name_of(object).to_string(), Change::Deleted, others::condition(object));
         }
         for claim in &self.claims {
             let change = if purge_data { Change::Deleted } else { Change::Kept };
             say(name_of(claim).to_string(), change, None);
+        }
+        for namespace in &self.namespaces {
+            let name = name_of(namespace);
+            if kept.iter().flatten().any(|kept| *kept == name.name) {
+                say(name.to_string(), Change::Kept, Some("claims in it are kept"));
+            } else {
+                say(name.to_string(), Change::Deleted, others::condition(namespace));
+            }
         }
     }
 }
