@@ -5,6 +5,10 @@ use crate::dump::dump;
 
 pub(crate) fn volumes_survive(world: &World) {
     let before = claims(world);
+    let foreseen = world.bench.succeed(&["down", "--dry-run"]).stderr;
+    for line in ["would keep namespace/monitoring (claims in it are kept)\n", "and keep 3 ("] {
+        assert!(foreseen.contains(line), "{foreseen}");
+    }
     let ran = world.bench.succeed(&["down"]);
     assert!(
         ran.stderr.contains("persistentvolumeclaim/data-loki-0 -n monitoring"),
