@@ -138,8 +138,8 @@ impl RequestError {
                 let message = format!("the server answered {code}");
                 Cause::Refused(Box::new(Status::failure(&message, reason).with_code(code.as_u16())))
             }
-            // Its group is served, with other kinds: that is no other thing than a group that is not served.
-            kube::Error::Discovery(DiscoveryError::MissingKind(_)) => {
+            // Kube has found out by itself what the server tells of most kinds with 404.
+            kube::Error::Discovery(DiscoveryError::MissingKind(_) | DiscoveryError::MissingApiGroup(_)) => {
                 let status = Status::failure("its kind is not served", "NotFound");
                 Cause::Refused(Box::new(status.with_code(404)))
             }

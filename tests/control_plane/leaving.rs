@@ -224,3 +224,14 @@ fn what_is_served_in_another_version_by_now_goes_too() {
     assert_says(&ran, &["car.users.internal/own deleted"]);
     scene.bench.kubectl(["delete", "crd/cars.users.internal"]);
 }
+
+#[test]
+fn what_is_served_no_more_is_gone() {
+    let scene = Scene::new("unserved", "apiVersion: gone.internal/v1\nkind: Ship\nmetadata: {name: own}\n");
+    scene.bench.apply(&definition("ships", "Ship").replace("users.internal", "gone.internal"), &[]);
+    scene.bench.kubectl(["wait", "--for=condition=Established", "crd/ships.gone.internal"]);
+    scene.succeed("up", &[]);
+    scene.bench.kubectl(["delete", "crd/ships.gone.internal"]);
+    scene.succeed("down", &["--timeout", "60s"]);
+    assert_eq!(scene.bench.kubectl(["get", "namespace", "unserved", "--ignore-not-found"]), "");
+}
