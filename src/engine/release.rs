@@ -222,8 +222,11 @@ async fn run_helm(
     let take_ownership = judged.leave.adopt;
     let upgrade = Upgrade { chart: &judged.chart, values: &planned.values, force_conflicts, take_ownership };
     if let Err(error) = helm.upgrade(&release, &upgrade, &until).await {
-        // The news is helm's failure; a name too many does no harm.
-        let _ = forget_unmade(run, &release).await;
+        // What helm was cut off from may be there in a moment; what it has ended by itself is not.
+        if matches!(error.exit(), Exit::Refused | Exit::Doomed) {
+            // The news is helm's failure, whether or not its name can be taken off the inventory.
+            let _ = forget_unmade(run, &release).await;
+        }
         return Err(match error.exit() {
             Exit::Doomed => {
                 let words = error.causes().join("\n");
