@@ -5,8 +5,6 @@ use std::process::ExitCode;
 use crate::support::world::{self, Scenario, Site, World};
 
 mod faults;
-#[path = "../verify/programs.rs"]
-mod programs;
 #[path = "../support/mod.rs"]
 mod support;
 
