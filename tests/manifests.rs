@@ -229,3 +229,27 @@ fn every_rate_of_a_dashboard_follows_the_interval_and_every_value_has_a_unit() {
         }
     }
 }
+
+/// Loki logs the text of every query at level info, and its log is in Loki: a panel that looks for words finds itself.
+#[test]
+fn errors_in_logs_are_told_by_their_level_which_loki_discovers() {
+    let all = dashboards();
+    let panels = all.iter().flat_map(|(_, dashboard)| dashboard["panels"].as_array().expect("panels"));
+    let of_loki: Vec<_> = panels
+        .flat_map(|panel| panel["targets"].as_array().expect("targets"))
+        .filter(|target| target["datasource"]["uid"] == "loki")
+        .map(|target| target["expr"].as_str().expect("an expression"))
+        .collect();
+    assert!(of_loki.iter().any(|expression| expression.contains("| detected_level=~")), "{of_loki:?}");
+    for expression in of_loki {
+        assert!(!expression.contains("|~") && !expression.contains("|="), "{expression}");
+    }
+
+    let config = Files::embedded().read("loki/local-config.yaml").expect("embedded");
+    let config: Value = bootstrap::yaml::document("local-config.yaml", &config).expect("YAML");
+    for setting in ["allow_structured_metadata", "discover_log_levels"] {
+        assert_ne!(config["limits_config"][setting], false, "{setting} is on by default");
+    }
+    let schema = &config["schema_config"]["configs"][0];
+    assert_eq!((schema["schema"].as_str(), schema["store"].as_str()), (Some("v13"), Some("tsdb")));
+}
