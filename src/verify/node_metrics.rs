@@ -21,14 +21,17 @@ const fn name(id: &'static str) -> Name {
 /// How old the newest sample may be, in seconds.
 const OLDEST: f64 = 60.0;
 
-/// What Prometheus counts of what it did not take. A window of two minutes forgets what an agent that was started anew has
-/// sent twice; whatever goes on is still there when the run's time is out.
-const REFUSALS: [(&str, &str); 5] = [
-    ("prometheus_tsdb_out_of_order_samples_total", "out of order"),
-    ("prometheus_tsdb_too_old_samples_total", "too old"),
-    ("prometheus_target_scrapes_sample_out_of_order_total", "out of order"),
-    ("prometheus_target_scrapes_sample_duplicate_timestamp_total", "twice for one time"),
-    ("prometheus_api_remote_write_invalid_labels_samples_total", "with labels that are none"),
+/// What Prometheus counts of what it did not take, or not in order. With a window for late samples it refuses nothing as out of
+/// order any more, but takes it so. A window of two minutes forgets what an agent that was started anew has sent twice; what
+/// goes on, as where two send the same series, is still there when the run's time is out.
+const IRREGULAR: [(&str, &str); 7] = [
+    ("prometheus_tsdb_out_of_order_samples_total", "refused: out of order"),
+    ("prometheus_tsdb_head_out_of_order_samples_appended_total", "taken out of order"),
+    ("prometheus_tsdb_too_old_samples_total", "refused: too old"),
+    ("prometheus_tsdb_out_of_bound_samples_total", "refused: too old"),
+    ("prometheus_target_scrapes_sample_out_of_order_total", "refused: out of order"),
+    ("prometheus_target_scrapes_sample_duplicate_timestamp_total", "refused: twice for one time"),
+    ("prometheus_api_remote_write_invalid_labels_samples_total", "refused: with labels that are none"),
 ];
 
 /// The agents, and where they send to.
@@ -87,16 +90,11 @@ impl NodeMetrics {
     }
 
     async fn is_taken(&self) -> Verdict {
-        for (metric, what) in REFUSALS {
+        for (metric, what) in IRREGULAR {
             let rises = self.prometheus.query(&format!("sum(increase({metric}[2m]))")).await?;
-            let refused = rises.first().map_or(0.0, |sample| sample.value);
-            if refused > 0.5 {
-                let message =
-                    format!("Prometheus refused {refused:.0} samples within two minutes: {what} ({metric})");
-                return Err(pending(message).hint("does anything else send the same series?"));
-            }
+            are_none(rises.first().map_or(0.0, |sample| sample.value), metric, what)?;
         }
-        Ok("Prometheus refused nothing within two minutes".to_owned())
+        Ok("within two minutes Prometheus refused nothing, and took nothing out of order".to_owned())
     }
 }
 
@@ -122,6 +120,15 @@ fn once_a_node(job: &str, nodes: &BTreeSet<String>, up: &[Sample]) -> Verdict {
         }
     }
     Ok(format!("job {job} is up on {}", counts.into_keys().collect::<Vec<_>>().join(", ")))
+}
+
+/// Passes when there are no such samples; what `increase` says is seldom a whole number.
+fn are_none(samples: f64, metric: &str, what: &str) -> Result<(), Trouble> {
+    if samples < 0.5 {
+        return Ok(());
+    }
+    let message = format!("within two minutes {samples:.0} samples were {what} ({metric})");
+    Err(pending(message).hint("does anything else send the same series?"))
 }
 
 fn down(job: &str, node: &str) -> Trouble {
@@ -155,5 +162,18 @@ mod tests {
         );
         assert_eq!(words(&[up("n1", 1.0), up("n2", 1.0), up("n2", 1.0)]), "job j has node n2 2 times");
         assert_eq!(words(&[up("n3", 1.0)]), "job j has a target on n3, where no agent runs");
+    }
+
+    #[test]
+    fn what_prometheus_takes_out_of_order_is_waited_for_like_what_it_refuses() {
+        for metric in [
+            "prometheus_tsdb_head_out_of_order_samples_appended_total",
+            "prometheus_tsdb_out_of_bound_samples_total",
+        ] {
+            let (_, what) = IRREGULAR.iter().find(|(counter, _)| *counter == metric).expect("looked at");
+            assert_eq!(are_none(0.0, metric, what), Ok(()));
+            let Err(Trouble::Pending(reason)) = are_none(2.03, metric, what) else { panic!("{metric}") };
+            assert_eq!(reason.message, format!("within two minutes 2 samples were {what} ({metric})"));
+        }
     }
 }
