@@ -233,19 +233,15 @@ impl Grafana {
     /// Why a query may give nothing; `None` when it should give something.
     async fn excuse(&self, query: &Query) -> Result<Option<&'static str>, Trouble> {
         let Some(prometheus) = &self.prometheus else { return Ok(None) };
-        let excuses = panels::excuses(&query.expression);
-        for (metric, until) in &excuses {
+        for (metric, until) in panels::excuses(&query.expression) {
             if prometheus.query(&format!("count({metric})")).await?.is_empty() {
                 return Ok(Some(until));
             }
         }
-        // Two that are joined give nothing either where they belong to different programs.
-        if let [(one, _), (other, until), ..] = excuses.as_slice() {
-            let together =
-                format!("count by (namespace) ({one}) and on (namespace) count by (namespace) ({other})");
-            if prometheus.query(&together).await?.is_empty() {
-                return Ok(Some(until));
-            }
+        if let Some((joined, until)) = panels::joined(&query.expression)
+            && prometheus.query(&joined).await?.is_empty()
+        {
+            return Ok(Some(until));
         }
         Ok(None)
     }

@@ -24,8 +24,25 @@ pub(super) struct Query {
 /// Prometheus has no series of it at all.
 const MAY_BE_MISSING: [(&str, &str); 3] = [
     ("nginx_http_requests_total", "something exposes nginx_http_requests_total"),
-    ("kube_horizontalpodautoscaler_", "there is a HorizontalPodAutoscaler"),
+    (AUTOSCALERS, "there is a HorizontalPodAutoscaler"),
     ("node_pressure_cpu_waiting_seconds_total", "a kernel tells of pressure"),
+];
+
+/// The autoscalers' own metrics begin so.
+const AUTOSCALERS: &str = "kube_horizontalpodautoscaler_";
+
+/// What a query may join an autoscaler with: metrics of pods, which of their series it takes, and until when it gives nothing.
+const OF_SCALED_PODS: [(&str, &str, &str); 2] = [
+    (
+        "nginx_http_requests_total",
+        "",
+        "a HorizontalPodAutoscaler scales a Deployment that exposes nginx_http_requests_total",
+    ),
+    (
+        "kube_pod_container_resource_requests",
+        r#"{resource="cpu"}"#,
+        "a HorizontalPodAutoscaler scales a Deployment that requests CPU",
+    ),
 ];
 
 /// The panels of a dashboard, those within rows too.
@@ -101,9 +118,8 @@ pub(super) fn outcome(answer: &Value, query: &Query) -> Result<bool, String> {
 
 /// The metrics that an expression names and that may be missing, each with what they wait for.
 pub(super) fn excuses(expression: &str) -> Vec<(&str, &'static str)> {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let mut found = Vec::new();
-    for word in expression.split(|c| !is_part(c)) {
+    for word in words(expression) {
         let known = MAY_BE_MISSING.iter().find(|(metric, _)| {
             if metric.ends_with('_') { word.starts_with(metric) } else { word == *metric }
         });
@@ -114,6 +130,26 @@ pub(super) fn excuses(expression: &str) -> Vec<(&str, &'static str)> {
         }
     }
     found
+}
+
+/// What gives nothing as long as an expression that joins autoscalers with their pods may give nothing, and until when; `None`
+/// for any other expression. An autoscaler may well scale something else than a Deployment, or pods without such a metric.
+pub(super) fn joined(expression: &str) -> Option<(String, &'static str)> {
+    words(expression).find(|word| word.starts_with(AUTOSCALERS))?;
+    let (metric, series, until) =
+        OF_SCALED_PODS.iter().find(|(metric, ..)| words(expression).any(|word| word == *metric))?;
+    let query = format!(
+        r#"count(label_replace(kube_pod_owner{{owner_kind="ReplicaSet"}}, "workload", "$1", "owner_name", "(.+)-[^-]+")
+            and on (namespace, workload)
+            label_replace({AUTOSCALERS}info{{scaletargetref_kind="Deployment"}}, "workload", "$1", "scaletargetref_name", "(.+)")
+            and on (namespace, pod) {metric}{series})"#
+    );
+    Some((query, until))
+}
+
+/// The words of an expression that may be names of metrics.
+fn words(expression: &str) -> impl Iterator<Item = &str> {
+    expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))
 }
 
 #[cfg(test)]
@@ -153,6 +189,20 @@ mod tests {
         );
         assert_eq!(excused("sum(kube_horizontalpodautoscaler_spec_max_replicas)").len(), 1);
         assert_eq!(excused("sum(rate(nginx_http_requests_total_more[1m])) / node_load1"), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn an_autoscaler_joined_with_its_pods_is_excused_by_what_these_have() {
+        let panels = embedded();
+        let drivers = panels.iter().find(|panel| panel.title == "Drivers and reaction").expect("a panel");
+        let joins: Vec<_> = drivers.queries.iter().filter_map(|query| joined(&query.expression)).collect();
+        let [(requests, _), (cpu, until)] = &joins[..] else { panic!("{joins:?}") };
+        assert!(requests.ends_with("and on (namespace, pod) nginx_http_requests_total)"), "{requests}");
+        let on_cpu = r#"and on (namespace, pod) kube_pod_container_resource_requests{resource="cpu"})"#;
+        assert!(cpu.ends_with(on_cpu), "{cpu}");
+        assert_eq!(*until, "a HorizontalPodAutoscaler scales a Deployment that requests CPU");
+        let all = panels.iter().flat_map(|panel| &panel.queries);
+        assert_eq!(all.filter_map(|query| joined(&query.expression)).count(), 2, "no other query joins the two");
     }
 
     #[test]
