@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::check::{Check, Name, Trouble, Verdict, failed, pending};
+use super::check::{Asked, Check, Name, Subject, Trouble, Verdict, failed, pending};
 use super::program::{Program, UP};
 use super::prometheus::{self, Prometheus, Sample};
 use super::{log_lines, node_metrics, pods};
@@ -47,9 +47,16 @@ pub(super) fn checks(adapter: &Rc<Adapter>) -> Vec<Check> {
     ];
     if adapter.prometheus.is_some() && !adapter.series.is_empty() {
         let needs = [API, REACHES, node_metrics::CONTAINERS];
-        checks.push(Check::new(VALUES, adapter, Adapter::has_values).needs(needs));
+        let list = format!("kubectl get --raw /apis/{GROUP_VERSION}");
+        checks.push(Check::new(VALUES, adapter, Adapter::has_values).needs(needs).hint(&list));
     }
     checks
+}
+
+impl Subject for Adapter {
+    fn asked(&self) -> Asked {
+        self.program.asked()
+    }
 }
 
 impl Adapter {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::OnceCell;
 
-use super::check::{Check, Name, Trouble, Verdict, failed, pending};
+use super::check::{Asked, Check, Name, Subject, Trouble, Verdict, failed, pending};
 use super::components::Workload;
 use super::counters::Counters;
 use super::program::{Program, UP};
@@ -68,10 +68,10 @@ pub(super) fn checks(alloy: &Rc<Alloy>, has_loki: bool) -> Vec<Check> {
     if !alloy.rights().is_empty() {
         checks.push(Check::new(RIGHTS, alloy, Alloy::has_rights));
     }
-    checks.push(Check::new(READY, alloy, Alloy::is_ready));
+    checks.push(Check::new(READY, alloy, Alloy::is_ready).hint(AGENTS));
     // Before the others: what a second agent sends is refused, and so not delivered.
     if alloy.prometheus.is_some() && alloy.reads_host() {
-        checks.push(Check::new(ALONE, alloy, Alloy::is_alone).needs([prometheus::READY, READY]));
+        checks.push(Check::new(ALONE, alloy, Alloy::is_alone).needs([prometheus::READY, READY]).hint(AGENTS));
     }
     if alloy.prometheus.is_some() {
         let needs = [prometheus::READY, prometheus::WRITES, RIGHTS, READY];
@@ -82,6 +82,12 @@ pub(super) fn checks(alloy: &Rc<Alloy>, has_loki: bool) -> Vec<Check> {
         checks.push(Check::new(LOG_PUSH, alloy, Alloy::pushes_logs).needs(needs));
     }
     checks
+}
+
+impl Subject for Alloy {
+    fn asked(&self) -> Asked {
+        self.program.asked()
+    }
 }
 
 impl Alloy {

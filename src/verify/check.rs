@@ -71,9 +71,25 @@ impl fmt::Display for Name {
     }
 }
 
+/// Whom a check asks.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    /// Its name, such as `statefulset.apps/loki -n monitoring`.
+    pub(super) name: String,
+    /// What to do where nothing nearer to the cause is known.
+    pub(super) hint: String,
+}
+
+/// What checks are about.
+pub(super) trait Subject: 'static {
+    /// Whom its checks ask.
+    fn asked(&self) -> Asked;
+}
+
 /// One check.
 pub(super) struct Check {
     pub(super) name: Name,
+    pub(super) asked: Asked,
     /// The checks that must have passed before this one can tell anything; those that do not exist are no hindrance.
     pub(super) needs: Vec<Name>,
     probe: Box<dyn Fn() -> LocalBoxFuture<'static, Verdict>>,
@@ -81,17 +97,23 @@ pub(super) struct Check {
 
 impl Check {
     /// A check that asks `subject` by `probe`.
-    pub(super) fn new<S: 'static>(
+    pub(super) fn new<S: Subject>(
         name: Name,
         subject: &Rc<S>,
         probe: impl AsyncFn(&S) -> Verdict + Copy + 'static,
     ) -> Self {
-        let subject = Rc::clone(subject);
+        let (asked, subject) = (subject.asked(), Rc::clone(subject));
         let probe = move || {
             let subject = Rc::clone(&subject);
             async move { probe(&subject).await }.boxed_local()
         };
-        Self { name, needs: Vec::new(), probe: Box::new(probe) }
+        Self { name, asked, needs: Vec::new(), probe: Box::new(probe) }
+    }
+
+    /// Says what to do where nothing nearer to the cause is known, in place of what its subject says.
+    pub(super) fn hint(mut self, hint: &str) -> Self {
+        hint.clone_into(&mut self.asked.hint);
+        self
     }
 
     /// Adds what must have passed before.

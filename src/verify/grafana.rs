@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::check::{Check, Name, Trouble, Verdict, failed, pending};
+use super::check::{Asked, Check, Name, Subject, Trouble, Verdict, failed, pending};
 use super::components::Workload;
 use super::program::{self, Program, UP};
 use super::prometheus::{self, Prometheus};
@@ -92,9 +92,15 @@ pub(super) fn checks(grafana: &Rc<Grafana>) -> Vec<Check> {
         checks.push(Check::new(PANELS, grafana, Grafana::shows_data).needs(needs));
     }
     if !grafana.dashboards.is_empty() {
-        checks.push(Check::new(VISITORS, grafana, Grafana::guards_its_dashboards).needs([READY]));
+        checks.push(Check::new(VISITORS, grafana, Grafana::guards_its_dashboards).needs([READY]).hint(UP));
     }
     checks
+}
+
+impl Subject for Grafana {
+    fn asked(&self) -> Asked {
+        self.program.asked()
+    }
 }
 
 impl Grafana {

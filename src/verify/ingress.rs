@@ -6,7 +6,7 @@ use http::Request;
 use http::header::HOST;
 use serde_json::Value;
 
-use super::check::{Check, Name, Trouble, Verdict, failed, pending};
+use super::check::{Asked, Check, Name, Subject, Trouble, Verdict, failed, pending};
 use super::grafana;
 use crate::cluster::{Cluster, Port};
 use crate::object::{self, Object, ObjectRef};
@@ -26,6 +26,12 @@ pub(super) struct Ingress {
 /// The checks of this category.
 pub(super) fn checks(ingress: &Rc<Ingress>) -> Vec<Check> {
     vec![Check::new(ANSWERS, ingress, Ingress::answers).needs([grafana::READY])]
+}
+
+impl Subject for Ingress {
+    fn asked(&self) -> Asked {
+        Asked { name: self.name.to_string(), hint: format!("kubectl describe {}", self.name) }
+    }
 }
 
 impl Ingress {

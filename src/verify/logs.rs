@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::alloy::{self, Alloy};
-use super::check::{Check, Name, Trouble, Verdict, failed, pending};
+use super::check::{Asked, Check, Name, Subject, Trouble, Verdict, failed, pending};
 use super::loki::{self, Loki, Stream};
 use super::pods;
 use crate::cluster::Lines;
@@ -48,6 +48,13 @@ struct Chosen {
 pub(super) fn checks(alloy: &Rc<Alloy>, loki: &Rc<Loki>) -> Vec<Check> {
     let logs = Logs { alloy: Rc::clone(alloy), loki: Rc::clone(loki), chosen: RefCell::default() };
     vec![Check::new(NEWEST, &Rc::new(logs), Logs::arrive).needs([loki::READY, alloy::LOG_PUSH])]
+}
+
+impl Subject for Logs {
+    fn asked(&self) -> Asked {
+        // Loki has what it was given.
+        Asked { hint: self.alloy.asked().hint, ..self.loki.asked() }
+    }
 }
 
 impl Logs {

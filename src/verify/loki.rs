@@ -6,7 +6,7 @@ use std::rc::Rc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::check::{Check, Name, Trouble, Verdict, failed};
+use super::check::{Asked, Check, Name, Subject, Trouble, Verdict, failed};
 use super::counters::{self, Counters};
 use super::program::{Program, UP};
 use super::{exposition, pods, retention};
@@ -55,6 +55,12 @@ pub(super) fn checks(loki: &Rc<Loki>) -> Vec<Check> {
         checks.push(Check::new(RETENTION, loki, Loki::keeps).needs([READY]));
     }
     checks
+}
+
+impl Subject for Loki {
+    fn asked(&self) -> Asked {
+        self.program.asked()
+    }
 }
 
 impl Loki {

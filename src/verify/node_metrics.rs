@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::alloy::{self, Alloy};
-use super::check::{Check, Name, Trouble, Verdict, pending};
+use super::check::{Asked, Check, Name, Subject, Trouble, Verdict, pending};
 use super::prometheus::{Prometheus, Sample};
 
 /// What the nodes themselves tell is there.
@@ -55,6 +55,13 @@ pub(super) fn checks(alloy: &Rc<Alloy>) -> Vec<Check> {
     checks.push(Check::new(FRESH, &metrics, NodeMetrics::is_fresh).needs([HOST, CONTAINERS]));
     checks.push(Check::new(REFUSED, &metrics, NodeMetrics::is_taken).needs(sent));
     checks
+}
+
+impl Subject for NodeMetrics {
+    fn asked(&self) -> Asked {
+        // Prometheus has what it was given.
+        Asked { hint: self.alloy.asked().hint, ..self.prometheus.asked() }
+    }
 }
 
 impl NodeMetrics {

@@ -6,7 +6,7 @@ use http::Request;
 use k8s_openapi::api::core::v1::Pod;
 use serde::de::DeserializeOwned;
 
-use super::check::{Trouble, Verdict, failed, pending};
+use super::check::{Asked, Trouble, Verdict, failed, pending};
 use super::pods::{self, Labels, Pods};
 use crate::cluster::{Answer, Cluster, Port};
 
@@ -24,6 +24,13 @@ pub(super) struct Program {
 }
 
 impl Program {
+    /// It, as whom a check asks; the logs of its pods tell most of what is wrong with it.
+    pub(super) fn asked(&self) -> Asked {
+        let labels: Vec<_> = self.labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
+        let hint = format!("kubectl logs -n {} --selector {} --prefix", self.namespace, labels.join(","));
+        Asked { name: self.name.clone(), hint }
+    }
+
     /// All its pods.
     pub(super) fn all(&self) -> Result<Vec<Pod>, Trouble> {
         self.pods.pick(&self.namespace, |pod| pods::has_labels(pod, &self.labels))

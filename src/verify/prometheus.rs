@@ -8,7 +8,7 @@ use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::check::{Check, Name, Trouble, Verdict, failed, pending};
+use super::check::{Asked, Check, Name, Subject, Trouble, Verdict, failed, pending};
 use super::counters::{self, Counters};
 use super::program::{self, Program, UP};
 use super::{pods, retention};
@@ -64,13 +64,19 @@ impl Sample {
 pub(super) fn checks(prometheus: &Rc<Prometheus>) -> Vec<Check> {
     let mut checks = vec![Check::new(READY, prometheus, Prometheus::is_ready)];
     if prometheus.job_of(|host| host == "localhost" || host == "127.0.0.1").is_some() {
-        checks.push(Check::new(TARGET, prometheus, Prometheus::reads_itself).needs([READY]));
+        checks.push(Check::new(TARGET, prometheus, Prometheus::reads_itself).needs([READY]).hint(UP));
     }
     if prometheus.retention().is_some() {
         checks.push(Check::new(RETENTION, prometheus, Prometheus::keeps).needs([READY]));
     }
     checks.push(Check::new(WRITES, prometheus, Prometheus::writes).needs([READY]));
     checks
+}
+
+impl Subject for Prometheus {
+    fn asked(&self) -> Asked {
+        self.program.asked()
+    }
 }
 
 impl Prometheus {

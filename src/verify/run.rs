@@ -131,7 +131,7 @@ fn missing(checks: &[Check], states: &[State], check: &Check) -> Need {
 /// Tries until the check passes, fails or time is out.
 async fn decide(check: &Check, began: Instant, deadline: Instant, note: Note<'_>) -> (Finding, Rooted) {
     let mut pause = FIRST_PAUSE;
-    let mut last = Reason { message: "no answer".to_owned(), hint: None };
+    let mut last = Reason { message: format!("no answer from {}", check.asked.name), hint: None };
     loop {
         let Ok(verdict) = timeout_at(deadline, check.attempt()).await else { break };
         match verdict {
@@ -139,7 +139,7 @@ async fn decide(check: &Check, began: Instant, deadline: Instant, note: Note<'_>
                 note.waits_for(&reason.message);
                 last = reason;
             }
-            verdict => return settled(check.name, verdict),
+            verdict => return settled(check, verdict),
         }
         if Instant::now() + pause >= deadline {
             break;
@@ -148,17 +148,19 @@ async fn decide(check: &Check, began: Instant, deadline: Instant, note: Note<'_>
         pause = (pause * 3 / 2).min(LONGEST_PAUSE);
     }
     last.message = format!("after {} s: {}", began.elapsed().as_secs(), last.message);
-    settled(check.name, Err(Trouble::Failed(last)))
+    settled(check, Err(Trouble::Failed(last)))
 }
 
-fn settled(Name { category, id }: Name, verdict: Verdict) -> (Finding, Rooted) {
+fn settled(check: &Check, verdict: Verdict) -> (Finding, Rooted) {
+    let Name { category, id } = check.name;
     match verdict {
         Ok(message) => (Finding::passed(category, id, message), None),
         Err(Trouble::Skipped(why)) => (Finding::skipped(category, id, why), None),
         Err(Trouble::Failed(reason) | Trouble::Pending(reason)) => {
             let Reason { message, hint } = reason;
+            let hint = Some(hint.unwrap_or_else(|| check.asked.hint.clone()));
             let finding = Finding { category, id: id.into(), outcome: Outcome::Failed, message, hint };
-            (finding, Some(Name { category, id }))
+            (finding, Some(check.name))
         }
     }
 }

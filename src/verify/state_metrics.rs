@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use super::check::{Check, Name, Verdict, pending};
-use super::program::Program;
+use super::check::{Asked, Check, Name, Subject, Verdict, pending};
+use super::program::{Program, UP};
 use super::prometheus::{self, Prometheus};
 use super::{exposition, pods};
 use crate::object::{self, Kind};
@@ -38,13 +38,16 @@ pub(super) fn checks(metrics: &Rc<StateMetrics>) -> Vec<Check> {
         Check::new(COUNTS, metrics, StateMetrics::counts).needs([READY]),
     ];
     if metrics.reader.is_some() {
-        checks.push(Check::new(TARGET, metrics, StateMetrics::is_read).needs([
-            prometheus::READY,
-            READY,
-            COUNTS,
-        ]));
+        let needs = [prometheus::READY, READY, COUNTS];
+        checks.push(Check::new(TARGET, metrics, StateMetrics::is_read).needs(needs).hint(UP));
     }
     checks
+}
+
+impl Subject for StateMetrics {
+    fn asked(&self) -> Asked {
+        self.program.asked()
+    }
 }
 
 impl StateMetrics {

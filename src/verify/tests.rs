@@ -7,7 +7,7 @@ use std::time::Duration;
 use kube::Client;
 use kube::client::Body;
 
-use super::check::{Name, Trouble, Verdict, failed, pending};
+use super::check::{Asked, Name, Subject, Trouble, Verdict, failed, pending};
 use super::*;
 use crate::cluster::Target;
 use crate::plan::Selection;
@@ -21,6 +21,12 @@ const fn name(id: &'static str) -> Name {
 struct Script {
     verdicts: Vec<Verdict>,
     tries: Cell<usize>,
+}
+
+impl Subject for Script {
+    fn asked(&self) -> Asked {
+        Asked { name: "pod/script".to_owned(), hint: "kubectl logs pod/script".to_owned() }
+    }
 }
 
 impl Script {
@@ -82,6 +88,24 @@ async fn time_that_is_out_makes_a_failure_of_what_was_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_failure_says_what_to_do_and_the_nearest_hint_counts() {
+    let (near, _) = script("near", [Err(failed("wrong").hint("mend it"))]);
+    let (far, _) = script("far", [Err(failed("wrong"))]);
+    let (late, _) = script("late", [Err(pending("no pod"))]);
+    let (other, _) = script("other", [Err(failed("wrong"))]);
+    let (_, subject) = script("silent", [Ok("never")]);
+    let silent = Check::new(name("silent"), &subject, async |_| std::future::pending().await);
+    let checks = [near, far, late, other.hint("bootstrap up"), silent];
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let found = run::run(&checks, deadline, &mut |_| {}).await;
+    assert!(found.iter().all(|finding| finding.outcome == Outcome::Failed), "{found:?}");
+    let hints: Vec<_> = found.iter().map(|finding| finding.hint.as_deref().unwrap_or("none")).collect();
+    let log = "kubectl logs pod/script";
+    assert_eq!(hints, ["mend it", log, log, "bootstrap up", log]);
+    assert_eq!(found[4].message, "after 60 s: no answer from pod/script");
+}
+
+#[tokio::test(start_paused = true)]
 async fn findings_are_told_in_order_though_the_later_are_there_before() {
     let (slow, _) = script("slow", [Err(pending("time")), Ok("well")]);
     let (quick, _) = script("quick", [Ok("well")]);
@@ -113,8 +137,11 @@ async fn the_embedded_stack_is_verified_in_an_order_in_which_needs_come_first() 
             assert!(before.is_some_and(|before| before < place), "{} needs {need}", check.name);
         }
     }
-    let names: Vec<_> = names.iter().map(ToString::to_string).collect();
-    insta::assert_snapshot!(names.join("\n"));
+    let lines: Vec<_> = checks
+        .iter()
+        .map(|Check { name, asked, .. }| format!("{name} asks {}, hint: {}", asked.name, asked.hint))
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"));
 }
 
 #[tokio::test]

@@ -202,7 +202,11 @@ mod tests {
         assert!(cpu.ends_with(on_cpu), "{cpu}");
         assert_eq!(*until, "a HorizontalPodAutoscaler scales a Deployment that requests CPU");
         let all = panels.iter().flat_map(|panel| &panel.queries);
-        assert_eq!(all.filter_map(|query| joined(&query.expression)).count(), 2, "no other query joins the two");
+        assert_eq!(
+            all.filter_map(|query| joined(&query.expression)).count(),
+            2,
+            "no other query joins the two"
+        );
     }
 
     #[test]
