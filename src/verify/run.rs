@@ -43,7 +43,6 @@ type Rooted = Option<Name>;
 
 /// Runs the checks until each is decided, at the latest at the deadline.
 pub(super) async fn run(checks: &[Check], deadline: Instant, tell: &mut dyn FnMut(News<'_>)) -> Vec<Finding> {
-    let began = Instant::now();
     let mut states: Vec<State> = checks.iter().map(|_| State::Open).collect();
     let waiting: RefCell<Vec<Option<String>>> = RefCell::new(vec![None; checks.len()]);
     let (wake, mut woken) = unbounded_channel();
@@ -58,7 +57,7 @@ pub(super) async fn run(checks: &[Check], deadline: Instant, tell: &mut dyn FnMu
                     Need::Met => {
                         states[place] = State::Running;
                         let note = Note { place, waiting: &waiting, wake: wake.clone() };
-                        running.push(async move { (place, decide(check, began, deadline, note).await) });
+                        running.push(async move { (place, decide(check, deadline, note).await) });
                     }
                     Need::Unmet(root) => {
                         let why = format!("needs {root}");
@@ -129,7 +128,8 @@ fn missing(checks: &[Check], states: &[State], check: &Check) -> Need {
 }
 
 /// Tries until the check passes, fails or time is out.
-async fn decide(check: &Check, began: Instant, deadline: Instant, note: Note<'_>) -> (Finding, Rooted) {
+async fn decide(check: &Check, deadline: Instant, note: Note<'_>) -> (Finding, Rooted) {
+    let began = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut last = Reason { message: format!("no answer from {}", check.asked.name), hint: None };
     loop {

@@ -88,6 +88,16 @@ async fn time_that_is_out_makes_a_failure_of_what_was_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_time_that_a_check_took_is_its_own() {
+    let (first, _) =
+        script("a", [Err(pending("time")), Err(pending("time")), Err(pending("time")), Ok("well")]);
+    let (second, _) = script("b", [Err(pending("no pod"))]);
+    let found = told(&[first, second.needs([name("a")])]).await;
+    let last = found.last().expect("a finding");
+    assert!(last.starts_with("b Failed: after 5") && last.ends_with(" s: no pod"), "{last}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_failure_says_what_to_do_and_the_nearest_hint_counts() {
     let (near, _) = script("near", [Err(failed("wrong").hint("mend it"))]);
     let (far, _) = script("far", [Err(failed("wrong"))]);
