@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::support::world::{self, Scenario, Site, World};
 
+mod lines;
 mod passes;
 mod programs;
 mod rotation;
@@ -17,6 +18,8 @@ const SITE: Site = Site { name: "verify-test", nodes: 2, stacks: &["manifests", 
 const SCENARIOS: &[Scenario] = &[
     ("verify_passes_within_three_minutes_of_a_fresh_up", passes::within_three_minutes),
     ("up_waits_for_the_agent_of_every_node", two_nodes::agents_are_waited_for),
+    ("the_newest_line_of_every_pod_arrives_once", lines::newest_of_every_pod_arrives_once),
+    ("a_line_that_only_says_error_is_none", lines::errors_are_told_by_their_level),
     ("replicas_follow_the_requests_up_and_back", scaling::replicas_follow_the_requests),
     ("a_volume_on_a_cordoned_node_is_named_as_what_a_pod_waits_for", two_nodes::volume_on_a_cordoned_node),
     ("a_drained_node_returns", two_nodes::drained_node_returns),

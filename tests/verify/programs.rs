@@ -13,12 +13,17 @@ pub(crate) fn now() -> u128 {
 
 /// The first value of a query's answer, as Prometheus has it at a moment.
 pub(crate) fn metric(world: &World, query: &str, at: u128) -> Option<f64> {
-    let query = query.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
+    let query = encoded(query);
     let time = format!("{}.{:03}", at / 1000, at % 1000);
     let path = format!("{}/api/v1/query?query={query}&time={time}", proxy("prometheus:9090"));
     let answer: Value = serde_json::from_str(&world.bench.kubectl(["get", "--raw", &path])).expect("JSON");
     let value = answer.pointer("/data/result/0/value/1").and_then(Value::as_str);
     value.map(|value| value.parse().expect("a number"))
+}
+
+/// A text as a part of a URL.
+pub(crate) fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat()
 }
 
 /// Where a Service of the stack, with its port, is reached.

@@ -50,6 +50,7 @@ pub(crate) fn drained_node_returns(world: &World) {
     let (pods, revisions) = (world.pods(), world.revisions());
     world.bench.succeed(&["up"]);
     assert_eq!((world.pods(), world.revisions()), (pods, revisions), "the node's return changes nothing");
+    world.bench.succeed(&["verify"]);
 }
 
 pub(crate) fn volume_on_a_cordoned_node(world: &World) {
@@ -90,7 +91,7 @@ impl Drop for Cordoned<'_> {
 }
 
 /// The names of all nodes, the first one's first.
-fn nodes(world: &World) -> Vec<String> {
+pub(crate) fn nodes(world: &World) -> Vec<String> {
     let names = world.bench.kubectl(["get", "nodes", "-o=jsonpath={.items[*].metadata.name}"]);
     names.split_whitespace().map(str::to_owned).collect()
 }
