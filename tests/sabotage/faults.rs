@@ -46,6 +46,16 @@ const SABOTAGES: &[Sabotage] = &[
         words: &["hpa-live-status"],
     },
     Sabotage {
+        fault: "a data source has another name",
+        inflict: |world| {
+            rewrite(world, "grafana-datasources", "datasources.yaml", "name: Loki", "name: Logs");
+            restart(world, "deployment/grafana");
+        },
+        patience: "40s",
+        owner: "grafana/data-sources",
+        words: &["Logs", "Loki"],
+    },
+    Sabotage {
         fault: "a data source has another uid",
         inflict: |world| {
             rewrite(world, "grafana-datasources", "datasources.yaml", "uid: loki", "uid: renamed");
