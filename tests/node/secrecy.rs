@@ -6,8 +6,17 @@ use crate::World;
 
 pub(crate) fn password_is_nowhere(world: &World) {
     world.clean();
-    world.bench.succeed(&["up", "-v", "-o", "json"]);
+    let report = tempfile::NamedTempFile::new().expect("a file");
+    let report = report.path().to_str().expect("a path");
+    let keep_report = || world.bench.keep(&std::fs::read_to_string(report).expect("written"));
+    world.bench.succeed(&["up", "-v", "-o", "json", "--junit", report]);
+    keep_report();
     world.bench.succeed(&["up", "-v"]);
+    world.bench.succeed(&["plan", "-v"]);
+    world.bench.succeed(&["check", "-o", "json"]);
+    world.bench.succeed(&["verify"]);
+    world.bench.succeed(&["verify", "-o", "json", "--junit", report]);
+    keep_report();
     world.bench.succeed(&["status", "-o", "json"]);
     world.bench.succeed(&["render"]);
     world.bench.succeed(&["credentials"]);
@@ -23,7 +32,10 @@ pub(crate) fn password_is_nowhere(world: &World) {
     world.bench.succeed(&["down", "--purge-data", "-v"]);
     let said = world.bench.said();
     let started = std::fs::read_to_string(&world.helm_log).expect("helm was started");
-    assert!(said.contains("run_finished") && started.contains("upgrade"), "something was searched");
+    for words in ["run_finished", "<testcase ", "the credentials of secret/grafana-secrets"] {
+        assert!(said.contains(words), "something was searched: {words}");
+    }
+    assert!(started.contains("upgrade"), "something was searched");
     for (what, text) in [("the output", &said), ("the arguments and environment of helm", &started)] {
         assert!(!text.contains(&password) && !text.contains(&encoded), "the password is in {what}");
     }
