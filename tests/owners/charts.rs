@@ -25,6 +25,14 @@ pub(crate) fn template(helm: Tool, release: &str) -> String {
 }
 
 #[test]
+fn volumes_of_openebs_are_where_k3d_has_a_volume() {
+    let all = rendered(Tool::Helm);
+    let class = all.iter().find(|object| object["kind"] == "StorageClass").expect("a class");
+    let config = class["metadata"]["annotations"]["cas.openebs.io/config"].as_str().expect("a text");
+    assert!(config.contains(r#"value: "/var/lib/rancher/k3s/openebs""#), "{config}");
+}
+
+#[test]
 fn both_helms_make_the_same_of_our_values() {
     let (four, three) = (rendered(Tool::Helm), rendered(Tool::Helm3));
     for object in &four {
