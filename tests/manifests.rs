@@ -253,3 +253,20 @@ fn errors_in_logs_are_told_by_their_level_which_loki_discovers() {
     let schema = &config["schema_config"]["configs"][0];
     assert_eq!((schema["schema"].as_str(), schema["store"].as_str()), (Some("v13"), Some("tsdb")));
 }
+
+/// On k3d the nodes are one machine, which each of them reports as its own.
+#[test]
+fn panels_that_count_nodes_together_say_what_that_is_on_k3d() {
+    for (path, dashboard) in dashboards() {
+        for panel in dashboard["panels"].as_array().expect("panels") {
+            let targets = panel["targets"].as_array().expect("targets").iter();
+            let mut expressions = targets.filter_map(|target| target["expr"].as_str());
+            if expressions.any(|expression| {
+                expression.starts_with("avg(1 - ") || expression.contains("kube_node_status_allocatable")
+            }) {
+                let says = panel["description"].as_str().unwrap_or_default();
+                assert!(says.contains("On k3d"), "{path}: {}: {says}", panel["title"]);
+            }
+        }
+    }
+}
