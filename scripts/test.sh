@@ -79,6 +79,11 @@ for tool in kube-apiserver{,-1.32} etcd helm helm3 prometheus promtool loki prom
 done
 
 stage tests "units, snapshots, a mock service, control planes and nodes"
+# A node with the stack on it takes some 17 of them, mostly for logs that are followed; Linux' default is 128.
+instances=/proc/sys/fs/inotify/max_user_instances
+if is_root_on_linux && [[ -w $instances ]] && (($(<$instances) < 1024)); then
+  echo 1024 >$instances
+fi
 cargo test --locked --workspace --no-run
 cargo test --locked --test '*' --no-run
 # Runs tests and notes which targets fail; a failure that is no target's is final: LOG ARGUMENT…

@@ -238,7 +238,7 @@ impl Cluster {
         }
         let ready = "{.metadata.name} {.status.conditions[?(@.type==\"Ready\")].status}";
         let template = format!("--output=jsonpath={{range .items[*]}}{ready}{{\"\\n\"}}{{end}}");
-        let Ok(answer) = self.kubectl(["get", "nodes", &template, "--request-timeout=5s"]) else {
+        let Ok(answer) = self.kubectl(["get", "nodes", &template, "--request-timeout=30s"]) else {
             return Ok(Some("its API server does not answer".into()));
         };
         let is_ready = |node: &&Node| answer.lines().any(|line| line == format!("{} True", node.name));

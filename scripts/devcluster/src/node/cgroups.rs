@@ -12,7 +12,7 @@ use crate::node::Node;
 
 const PAUSE: Duration = Duration::from_millis(20);
 /// A killed process leaves its cgroup a moment after it is gone.
-const EMPTY_DEADLINE: Duration = Duration::from_secs(10);
+const EMPTY_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Name of a cluster's folder, below the root of each hierarchy.
 fn name(cluster: &str) -> String {
