@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use crate::support::Ran;
-use crate::{assert_refused, nowhere, path};
+use crate::{assert_refused, in_time, nowhere, path};
 
 /// Writes the built-in stack to a folder of its own, with a variable of this value.
 fn eject_with(variable: &str, value: &str, more: &[&str]) -> Ran {
@@ -60,7 +60,7 @@ fn a_folder_to_write_to_that_is_a_file_or_below_one() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     let message = format!("failed to open the folder {}; nothing was written", file.path().display());
     for folder in [file.path(), &file.path().join("my/stack")] {
-        let ran = nowhere().run(&["eject", path(folder)]);
+        let ran = in_time(|| nowhere().run(&["eject", path(folder)]));
         assert_refused(&ran, 2, &[&message, "Not a directory"]);
     }
 }
@@ -69,7 +69,7 @@ fn a_folder_to_write_to_that_is_a_file_or_below_one() {
 fn a_folder_to_write_to_that_has_something_in_it() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("alloy"), "").expect("written");
-    let ran = nowhere().run(&["eject", path(folder.path())]);
+    let ran = in_time(|| nowhere().run(&["eject", path(folder.path())]));
     assert_refused(&ran, 2, &["is not empty; nothing was written", "hint: bootstrap eject "]);
     assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 1);
 }

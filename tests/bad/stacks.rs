@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, mkfifoat};
 
-use crate::{CONFIG_MAP, assert_refused, nowhere, path, refused, stack, up};
+use crate::{CONFIG_MAP, assert_refused, in_time, nowhere, path, refused, stack, up};
 
 #[test]
 fn every_folder_of_stacks_is_refused_with_what_is_wrong_and_where() {
@@ -116,7 +116,7 @@ fn down_needs_no_more_of_a_stack_than_name_and_namespace() {
     let folder = tempfile::tempdir().expect("a folder");
     let down = |text: &str| {
         fs::write(folder.path().join("stack.yaml"), text).expect("written");
-        nowhere().run(&["down", "--stack", path(folder.path())])
+        in_time(|| nowhere().run(&["down", "--stack", path(folder.path())]))
     };
     for rest in ["", "steps: []\n", "steps: [{name: main, manifest: [gone.yaml]}]\n", "more: none\n"] {
         let ran = down(&format!("name: broken\nnamespace: broken\n{rest}"));

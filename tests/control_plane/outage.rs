@@ -34,7 +34,7 @@ fn an_object_that_becomes_current_after_the_server_has_restarted_is_seen() {
     plane.kill_api_server().expect("killed");
     let meanwhile = scene.run("up", &[]);
     assert_eq!(meanwhile.code, 3, "{}", meanwhile.stderr);
-    assert!(meanwhile.took < Duration::from_secs(5), "{:?}", meanwhile.took);
+    assert!(meanwhile.took < Duration::from_secs(15), "{:?}", meanwhile.took);
     plane.start_api_server().expect("started again");
     let status = r#"{"status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1,
         "availableReplicas": 1}}"#;
@@ -43,7 +43,7 @@ fn an_object_that_becomes_current_after_the_server_has_restarted_is_seen() {
     let ran = scene.bench.finish(up, began);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     // A watch that was cut off is made again after a pause.
-    assert!(current.elapsed() < Duration::from_secs(10), "{:?} after it was Current", current.elapsed());
+    assert!(current.elapsed() < Duration::from_secs(30), "{:?} after it was Current", current.elapsed());
     scene.kubectl(&["get", "configmap/then"]);
 }
 
@@ -61,13 +61,13 @@ fn writes_that_are_under_way_when_the_server_restarts_are_made_again() {
 
     scene.write("main.yaml", &many().replace("key: a", "key: b"));
     let began = Instant::now();
-    let mut up = Watched::start(&scene, &["--timeout", "20s"]);
+    let mut up = Watched::start(&scene, &["--timeout", "60s"]);
     up.await_line("configmap/c");
     plane.kill_api_server().expect("killed");
     let said = up.end(6);
     assert!(said.contains("waiting for the API server to answer (Connection refused"), "{said}");
     assert!(said.contains("failed to apply configmap/c") && said.contains("; asked "), "{said}");
-    assert!(began.elapsed() < Duration::from_secs(40), "{:?}:\n{said}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(90), "{:?}:\n{said}", began.elapsed());
 }
 
 fn many() -> String {

@@ -71,7 +71,7 @@ fn a_webhook_that_does_not_answer() {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "hooked"}},
         "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["limitranges"], "operations": ["*"]}]}]}"#;
     scene.bench.apply(webhook, &[]);
-    let ran = scene.run("up", &["--timeout", "10s"]);
+    let ran = scene.run("up", &["--timeout", "20s"]);
     assert_eq!(ran.code, 6, "it may come back:\n{}", ran.stderr);
     assert_says(&ran, &["limitrange/l -n hooked", "failed calling webhook", "; asked "]);
     scene.bench.kubectl(["delete", "validatingwebhookconfiguration", "hooked"]);

@@ -191,7 +191,7 @@ fn anything_else_that_cannot_be_changed_is_refused_with_what_to_do() {
     let all = |image, app, mode, role| job(image) + &deployment(app) + &claim(mode) + &binding(role);
     let scene = Scene::new("immutable", &all("one", "one", "ReadWriteOnce", "view"));
     add_class(&scene);
-    scene.end(6, "up", &["--timeout", "10s"]);
+    scene.end(6, "up", &["--timeout", "20s"]);
     scene.write("main.yaml", &all("two", "two", "ReadOnlyMany", "edit"));
     let ran = scene.end(4, "up", &[]);
     assert_says(

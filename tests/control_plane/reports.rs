@@ -29,7 +29,7 @@ fn scene(name: &'static str) -> Scene {
 }
 
 fn up_on_github(scene: &Scene, summary: &str, more: &[&str]) -> Ran {
-    let mut arguments = vec!["up", "--stack", scene.folder().to_str().expect("a path"), "--timeout", "10s"];
+    let mut arguments = vec!["up", "--stack", scene.folder().to_str().expect("a path"), "--timeout", "20s"];
     arguments.extend(more);
     let mut command = scene.bench.command(&arguments);
     command.envs([("GITHUB_ACTIONS", "true"), ("GITHUB_STEP_SUMMARY", summary), ("CI", "true")]);

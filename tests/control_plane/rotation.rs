@@ -146,7 +146,7 @@ fn a_rotation_that_is_stopped_or_runs_out_of_time_says_what_is_left() {
     let mut up = Watched::start(&scene, &["-v"]);
     up.await_line("deployment.apps/never: 0 of ");
     up.interrupt();
-    let ran = scene.end(6, "credentials", &["--rotate", "--timeout", "10s"]);
+    let ran = scene.end(6, "credentials", &["--rotate", "--timeout", "20s"]);
     assert_says(
         &ran,
         &["secret/s configured", "timed out waiting for deployment.apps/never", "done: credentials"],

@@ -2,7 +2,7 @@
 
 use devcluster::Identity;
 
-use crate::support::Bench;
+use crate::support::{Bench, least};
 use crate::{CLUSTER, Scene, assert_says, config_map};
 
 /// A stack that has Prometheus, as far as a cluster without a kubelet has anything.
@@ -63,6 +63,7 @@ fn a_right_that_is_missing_is_named_and_proves_nothing() {
     scene.succeed("up", &[]);
     scene.kubectl(&["create", "role", "reader", "--verb=get", "--resource=configmaps"]);
     scene.kubectl(&["create", "rolebinding", "reader", "--role=reader", "--user=reader"]);
+    least::await_right(&scene.bench, &["-n", "verify-rights", "get", "configmaps", "--as", "reader"]);
     scene.bench = Bench::new(&CLUSTER.kubeconfig_for(&Identity::user("reader")).expect("a kubeconfig"));
     let ran = scene.run("verify", &["--timeout", "5s"]);
     assert_eq!(ran.code, 7, "{}{}", ran.stdout, ran.stderr);

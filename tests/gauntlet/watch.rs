@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -23,6 +23,9 @@ const PATHS: &[&str] = &[
     "/apis/batch/v1/jobs",
     "/apis/apiregistration.k8s.io/v1/apiservices",
 ];
+
+/// Between two watches.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// One state of one object.
 #[derive(Clone, Debug)]
@@ -89,6 +92,8 @@ impl Shared {
             }
             let ended = self.kubectls.lock().expect("no panic")[place].take();
             drop(ended.map(|mut kubectl| kubectl.wait()));
+            // A server that is just coming back is not to be run down.
+            thread::sleep(PAUSE);
         }
     }
 

@@ -13,10 +13,14 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(crate) fn second_run_is_refused(world: &World) {
     world.clean();
+    let node = world.bench.kubectl(["get", "nodes", "-o=name"]);
+    // Nothing becomes ready there, so the first is at work as long as the second looks.
+    world.bench.kubectl(["cordon", node.trim()]);
     let began = Instant::now();
     let first = world.bench.start(&["up"]);
     world.bench.await_object("lease/bootstrap-observability", "kube-system");
     let second = world.bench.run(&["up"]);
+    world.bench.kubectl(["uncordon", node.trim()]);
     assert_eq!(second.code, 4, "{}", second.stderr);
     let holder = format!("pid {}", first.id());
     assert!(second.stderr.contains(&holder), "it names the first ({holder}):\n{}", second.stderr);
@@ -60,7 +64,7 @@ pub(crate) fn timeout_explains(world: &World) {
     {
         assert!(ran.stderr.contains(words), "{words}:\n{}", ran.stderr);
     }
-    assert!(ran.took < Duration::from_secs(50), "{:?}", ran.took);
+    assert!(ran.took < Duration::from_mins(1), "{:?}", ran.took);
     world.bench.succeed(&["down", "--stack", stack]);
 }
 

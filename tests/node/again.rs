@@ -3,6 +3,7 @@
 use crate::World;
 
 pub(crate) fn second_up_changes_nothing(world: &World) {
+    world.await_apis();
     let (pods, revisions) = (world.pods(), world.revisions());
     let ran = world.bench.succeed(&["up"]);
     assert_eq!(ran.stderr.trim().lines().count(), 1, "one line:\n{}", ran.stderr);
@@ -28,7 +29,7 @@ pub(crate) fn drift_is_taken_back(world: &World) {
 
 pub(crate) fn missing_object_is_put_back(world: &World) {
     let pods = others(&world.pods(), "kube-state-metrics-");
-    world.bench.kubectl(["delete", "-n", "monitoring", "deploy/kube-state-metrics"]);
+    world.bench.kubectl(["delete", "-n", "monitoring", "deploy/kube-state-metrics", "--cascade=foreground"]);
     let ran = world.bench.succeed(&["up"]);
     assert!(
         ran.stderr.contains("deployment.apps/kube-state-metrics -n monitoring was missing"),

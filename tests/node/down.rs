@@ -23,18 +23,18 @@ pub(crate) fn volumes_survive(world: &World) {
 
 pub(crate) fn nothing_is_left(world: &World) {
     world.clean();
-    let before = dump(&world.bench);
+    let before = dump(world);
     world.bench.succeed(&["up"]);
     world.bench.succeed(&["down", "--purge-data"]);
-    let after = dump(&world.bench);
+    let after = dump(world);
     assert_eq!(after, before);
     world.bench.succeed(&["down", "--purge-data"]);
-    assert_eq!(dump(&world.bench), before, "a second down finds nothing to do");
+    assert_eq!(dump(world), before, "a second down finds nothing to do");
 }
 
 pub(crate) fn openebs_comes_and_goes(world: &World) {
     world.clean();
-    let before = dump(&world.bench);
+    let before = dump(world);
     world.bench.succeed(&["up", "--storage-class", "openebs-hostpath"]);
     let class = world.bench.field("pvc/data-prometheus-0 -n monitoring", ".spec.storageClassName");
     assert_eq!(class, "openebs-hostpath");
@@ -49,7 +49,7 @@ pub(crate) fn openebs_comes_and_goes(world: &World) {
     let kept = world.bench.succeed(&["down"]).stderr;
     assert!(kept.contains("release openebs kept"), "{kept}");
     world.bench.succeed(&["down", "--purge-data"]);
-    assert_eq!(dump(&world.bench), before);
+    assert_eq!(dump(world), before);
 }
 
 pub(crate) fn foreign_namespace_is_kept(world: &World) {
@@ -64,7 +64,7 @@ pub(crate) fn foreign_namespace_is_kept(world: &World) {
         "monitoring",
         "--from-literal=admin-user=me",
     ]);
-    let before = dump(&world.bench);
+    let before = dump(world);
     world.bench.succeed(&["up"]);
     let user = world.bench.field("secret/grafana-secrets -n monitoring", ".data.admin-user");
     assert_eq!(user, "bWU=", "a value that was there is never changed");
@@ -74,7 +74,7 @@ pub(crate) fn foreign_namespace_is_kept(world: &World) {
     world.bench.succeed(&["up"]);
     assert_eq!((world.pods(), world.revisions()), (pods, revisions));
     world.clean();
-    let after = dump(&world.bench);
+    let after = dump(world);
     assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
     world.bench.kubectl(["delete", "namespace", "monitoring"]);
 }

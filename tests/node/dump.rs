@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::support::Bench;
+use crate::World;
 
 /// Kinds that the server keeps for itself, or that only report.
 const BOOKKEEPING: &[&str] =
     &["Event", "Lease", "NodeMetrics", "PodMetrics", "Endpoints", "EndpointSlice", "ComponentStatus"];
 
 /// Everything that can be listed, by kind, namespace and name, without what the server writes.
-pub(crate) fn dump(bench: &Bench) -> BTreeMap<String, Value> {
+pub(crate) fn dump(world: &World) -> BTreeMap<String, Value> {
+    world.await_apis();
+    let bench = &world.bench;
     let kinds = bench.kubectl(["api-resources", "--verbs=list", "-o=name", "--no-headers"]);
     let kinds: Vec<_> = kinds
         .lines()

@@ -1,7 +1,7 @@
 //! What waiting costs the API server, and how soon a run ends once there is nothing to wait for: both seen from outside.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::BufReader;
 use std::ops::Range;
 use std::process::{Child, Stdio};
 use std::thread::{self, JoinHandle};
@@ -151,10 +151,11 @@ fn requests(world: &World, since: Timestamp) -> BTreeMap<String, usize> {
 
 /// The entries of the API server's audit log since a moment in which a text stands.
 pub(crate) fn audited(world: &World, since: Timestamp, text: &str) -> Vec<Value> {
-    let log = std::fs::File::open(&world.audit_log).expect("an audit log");
-    let lines = BufReader::new(log).lines().map(|line| line.expect("text"));
-    let entries = lines.filter(|line| line.contains(text));
-    let entries = entries.map(|line| serde_json::from_str::<Value>(&line).expect("JSON"));
+    let log = std::fs::read_to_string(&world.audit_log).expect("an audit log");
+    // The server may be writing the last line.
+    let whole = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    let entries = whole.filter(|line| line.contains(text));
+    let entries = entries.map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     entries.filter(|entry| moment(&entry["requestReceivedTimestamp"]) > since).collect()
 }
 

@@ -25,6 +25,7 @@ pub(crate) fn least_role_is_enough(world: &World) {
 
     let began = Timestamp::now();
     user.succeed(&["up", "--timeout", "3m"]);
+    world.await_apis();
     let again = user.succeed(&["up"]);
     assert_eq!(again.stderr.trim().lines().count(), 1, "{}", again.stderr);
     world.bench.kubectl(["scale", "-n", "monitoring", "deploy/prometheus-adapter", "--replicas=0"]);

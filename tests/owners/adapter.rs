@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{NEWEST, charts, objects, succeed};
 
-const DEADLINE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(2);
 const PAUSE: Duration = Duration::from_millis(50);
 /// The pods of a blog, and how many requests a second each of their series counts.
 const PODS: [(&str, &[u64]); 2] = [("blog-one", &[1, 2]), ("blog-two", &[5])];

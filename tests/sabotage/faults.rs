@@ -204,7 +204,7 @@ fn restart(world: &World, workload: &str) {
 }
 
 fn rolled_out(world: &World, workload: &str) {
-    world.bench.kubectl(["rollout", "status", "-n", "monitoring", workload, "--timeout=2m"]);
+    world.bench.kubectl(["rollout", "status", "-n", "monitoring", workload, "--timeout=5m"]);
 }
 
 fn scale_to_0(world: &World, workload: &str) {
@@ -277,7 +277,7 @@ fn agents_send_elsewhere(world: &World, variable: &str) {
 fn loki_volume_is_full(world: &World) {
     // A mount over a volume in use would go with the pod that uses it.
     scale_to_0(world, "statefulset/loki");
-    world.bench.kubectl(["wait", "pod/loki-0", "-n", "monitoring", "--for=delete", "--timeout=60s"]);
+    world.bench.kubectl(["wait", "pod/loki-0", "-n", "monitoring", "--for=delete", "--timeout=5m"]);
     let volume = world.bench.field("pvc/data-loki-0 -n monitoring", ".spec.volumeName");
     let volume = world.bench.kubectl(["get", "pv", &volume, "-o=json"]);
     let volume: Value = serde_json::from_str(&volume).expect("JSON");
@@ -303,7 +303,7 @@ fn loki_volume_is_full(world: &World) {
         },
     });
     world.bench.apply(&pod.to_string(), &[]);
-    world.bench.kubectl(["wait", "pod/filler", "-n", "default", "--for=condition=Ready", "--timeout=60s"]);
+    world.bench.kubectl(["wait", "pod/filler", "-n", "default", "--for=condition=Ready", "--timeout=5m"]);
     world.bench.kubectl(["scale", "-n", "monitoring", "statefulset/loki", "--replicas=1"]);
     rolled_out(world, "statefulset/loki");
     let fill = format!("dd if=/dev/zero of=/volumes/{name}/ballast bs=4k count=4000 2>/dev/null || true");

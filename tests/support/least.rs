@@ -9,6 +9,8 @@ use super::Bench;
 
 /// How long the server may take to go by a role.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// Between two questions.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The very block.
 pub(crate) fn role() -> Value {
@@ -39,16 +41,18 @@ pub(crate) fn bind(bench: &Bench, roles: &[(String, Value)]) {
         let (verb, resource) = (text(&rule["verbs"][0]), text(&rule["resources"][0]));
         let group = text(&rule["apiGroups"][0]);
         let resource = if group.is_empty() { resource } else { format!("{resource}.{group}") };
-        let deadline = Instant::now() + DEADLINE;
-        // There is nothing to watch: the server learns of roles by watches of its own.
-        while !may(bench, &["auth", "can-i", "--all-namespaces", &verb, &resource, "--as", name]) {
-            assert!(Instant::now() < deadline, "{name} has no rights");
-        }
+        await_right(bench, &["--all-namespaces", &verb, &resource, "--as", name]);
     }
 }
 
-fn may(bench: &Bench, question: &[&str]) -> bool {
-    bench.kubectl_command(question).output().expect("kubectl starts").status.success()
+/// Waits until the server goes by a grant. There is nothing to watch: it learns of roles by watches of its own.
+pub(crate) fn await_right(bench: &Bench, question: &[&str]) {
+    let deadline = Instant::now() + DEADLINE;
+    let ask = || bench.kubectl_command(["auth", "can-i"].iter().chain(question)).output();
+    while !ask().expect("kubectl starts").status.success() {
+        assert!(Instant::now() < deadline, "not granted: {question:?}");
+        std::thread::sleep(PAUSE);
+    }
 }
 
 fn text(value: &Value) -> String {

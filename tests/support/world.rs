@@ -130,6 +130,12 @@ impl World {
         staying.map(|line| format!("{line}\n")).collect::<Vec<_>>().concat()
     }
 
+    /// Waits until every API answers: one that does not is waited for by `up`, and hides its kinds.
+    pub(crate) fn await_apis(&self) {
+        let available = "--for=condition=Available";
+        self.bench.kubectl(["wait", available, "apiservice", "--all", "--timeout=2m"]);
+    }
+
     /// The revisions of all releases, one Secret each.
     pub(crate) fn revisions(&self) -> String {
         self.bench.kubectl(["get", "secrets", "-A", "-l", "owner=helm", "-o=name"])

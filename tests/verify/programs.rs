@@ -16,9 +16,15 @@ pub(crate) fn metric(world: &World, query: &str, at: u128) -> Option<f64> {
     let query = encoded(query);
     let time = format!("{}.{:03}", at / 1000, at % 1000);
     let path = format!("{}/api/v1/query?query={query}&time={time}", proxy("prometheus:9090"));
-    let answer: Value = serde_json::from_str(&world.bench.kubectl(["get", "--raw", &path])).expect("JSON");
+    let answer = answer(world, &["get", "--raw", &path])?;
     let value = answer.pointer("/data/result/0/value/1").and_then(Value::as_str);
     value.map(|value| value.parse().expect("a number"))
+}
+
+/// What a program answers to kubectl; `None` when it was not reached, which whoever asks again and again can bear.
+pub(crate) fn answer(world: &World, request: &[&str]) -> Option<Value> {
+    let output = world.bench.kubectl_command(request).output().expect("kubectl starts");
+    output.status.success().then(|| serde_json::from_slice(&output.stdout).expect("JSON"))
 }
 
 /// A text as a part of a URL.

@@ -146,20 +146,19 @@ impl Row {
         std::fs::write(file.path(), body).expect("written");
         let path = format!("{}/api/ds/query", programs::proxy("grafana-service:3000"));
         let file = file.path().to_str().expect("a path");
-        let answer = world.bench.kubectl(["create", "--raw", &path, "-f", file]);
-        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+        let answer = programs::answer(world, &["create", "--raw", &path, "-f", file]).unwrap_or_default();
 
         let columns = panel["transformations"][1]["options"]["renameByName"].as_object().expect("columns");
         let column = |title: &str| {
             let (name, _) = columns.iter().find(|(_, shown)| *shown == title).expect(title);
             let query = name.strip_prefix("Value #").expect("a query's column");
-            let frames = answer["results"][query]["frames"].as_array().expect("frames");
+            let mut frames = answer["results"][query]["frames"].as_array().into_iter().flatten();
             // A frame without fields is no data.
             let ours = |frame: &&Value| {
                 frame.pointer("/schema/fields/1/labels/horizontalpodautoscaler")
                     == Some(&json!("severed-blog"))
             };
-            let value = frames.iter().find(ours).and_then(|frame| frame.pointer("/data/values/1/0"));
+            let value = frames.find(ours).and_then(|frame| frame.pointer("/data/values/1/0"));
             value.and_then(Value::as_f64).unwrap_or(f64::NAN)
         };
         Self {
@@ -180,7 +179,7 @@ impl Row {
 
     /// Whether it has the requests that Prometheus has, which are those of the load, and the rest of the row.
     fn shows_load(&self, requests: f64) -> bool {
-        let is_load = requests > 0.6 * REQUESTS_PER_SECOND && requests < 1.2 * REQUESTS_PER_SECOND;
+        let is_load = requests > 0.3 * REQUESTS_PER_SECOND && requests < 1.2 * REQUESTS_PER_SECOND;
         is_load
             && (self.requests - requests).abs() < 0.001 * requests
             && self.cpu_of_request > 0.0

@@ -37,13 +37,13 @@ pub(crate) fn drained_node_returns(world: &World) {
     {
         let _cordoned = Cordoned::new(world, first);
         world.bench.kubectl(["delete", "pod", "-n", "monitoring", "-l=app=grafana"]);
-        world.bench.kubectl(["rollout", "status", "-n", "monitoring", "deploy/grafana", "--timeout=1m"]);
+        world.bench.kubectl(["rollout", "status", "-n", "monitoring", "deploy/grafana", "--timeout=5m"]);
     }
     let is_grafana = |pod: &String| pod.starts_with("grafana-");
     assert!(pods_on(world, second).iter().any(is_grafana), "there is something to drain");
 
     let drained = Cordoned(world, second);
-    world.bench.kubectl(["drain", second, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=1m"]);
+    world.bench.kubectl(["drain", second, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=5m"]);
     world.bench.succeed(&["up"]);
     assert!(pods_on(world, first).iter().any(is_grafana), "up has waited for the pod in its new place");
     drop(drained);

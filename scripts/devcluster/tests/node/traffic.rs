@@ -19,7 +19,7 @@ pub(crate) fn crosses_nodes(cluster: &Cluster, nodes: [&str; 2], folder: &Path) 
     cluster.kubectl(["apply", "--filename", &manifest.display().to_string()]).expect("applied");
     for (name, other, node) in pods {
         let pod = format!("pod/{name}");
-        cluster.kubectl(["wait", &pod, "--for=condition=Ready", "--timeout=60s"]).expect(name);
+        cluster.kubectl(["wait", &pod, "--for=condition=Ready", "--timeout=3m"]).expect(name);
         let (log, page) = (cluster.kubectl(["logs", name]), format!("page of {name}\n"));
         assert_eq!(log.expect("a log"), format!("page of {other}\n"), "read by {name}");
         assert_eq!(cluster.kubectl(["exec", name, "--", "hostname"]).expect("exec"), format!("{name}\n"));
