@@ -37,7 +37,7 @@ pub use crate::cluster::patience::Contact;
 pub(crate) use crate::cluster::request::ADDRESS;
 pub use crate::cluster::request::{RequestError, Verb};
 pub use crate::cluster::review::Act;
-pub use crate::cluster::target::Target;
+pub use crate::cluster::target::{Route, Target};
 
 mod clock;
 mod forward;
@@ -73,7 +73,7 @@ const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION
 pub struct Cluster {
     client: Client,
     target: Arc<Target>,
-    context: Arc<str>,
+    route: Arc<Route>,
     certificate_expiry: Option<Timestamp>,
     /// Kinds that are not well known, as discovery described them.
     discovered: Arc<Mutex<HashMap<GroupVersionKind, (ApiResource, bool)>>>,
@@ -101,15 +101,15 @@ impl Cluster {
     /// Exit 3, with a hint, when there is no kubeconfig, it cannot be read, it has no such context, or the program that it names
     /// gives no credentials.
     pub async fn connect(target: &Target) -> Result<Self, Error> {
-        let (mut config, context) = kubeconfig::load(target).await?;
-        let login = login::log_in(&mut config, &context).await?;
+        let (mut config, route) = kubeconfig::load(target).await?;
+        let login = login::log_in(&mut config, &route.to_string()).await?;
         let certificate_expiry = kubeconfig::certificate_expiry(&config.auth_info);
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         // Kube's own retries can hold one call for minutes; patience.rs has bounded ones.
         config.default_retry = false;
         config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
         let builder = ClientBuilder::try_from(config).map_err(|error| {
-            Error::new(Exit::Preflight, format!("failed to use context `{context}`"))
+            Error::new(Exit::Preflight, format!("failed to use context `{route}`"))
                 .because(error)
                 .hint("kubectl config view --minify")
         })?;
@@ -119,17 +119,17 @@ impl Cluster {
         let builder = builder.with_layer(&AndThenLayer::new(stranger::refuse_redirect));
         let builder = builder.with_layer(&AndThenLayer::new(retry_after::keep));
         let client = builder.with_layer(&MapRequestLayer::new(parting::part)).build();
-        let cluster = Self::with_client(client, target.pinned(&context), &context);
+        let cluster = Self::with_client(client, target.pinned(&route), route);
         Ok(Self { certificate_expiry, ..cluster })
     }
 
     /// Speaks through a client that is there already; tests bring a mock service this way.
     #[must_use]
-    pub fn with_client(client: Client, target: Target, context: &str) -> Self {
+    pub fn with_client(client: Client, target: Target, route: Route) -> Self {
         Self {
             client,
             target: Arc::new(target),
-            context: context.into(),
+            route: Arc::new(route),
             certificate_expiry: None,
             discovered: Arc::default(),
             patience: Patience::default(),
@@ -155,10 +155,10 @@ impl Cluster {
         self.patience.contact()
     }
 
-    /// The context's name.
+    /// How it is reached.
     #[must_use]
-    pub fn context(&self) -> &str {
-        &self.context
+    pub fn route(&self) -> &Route {
+        &self.route
     }
 
     /// When the client certificate that this speaks with has expired, if it has.

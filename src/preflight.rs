@@ -52,7 +52,7 @@ pub async fn version(cluster: &Cluster) -> Result<String, Error> {
 
 /// Credentials that are refused are explained by the certificate, if that has expired.
 fn refused(cluster: &Cluster, error: RequestError) -> Error {
-    let context = cluster.context();
+    let context = cluster.route();
     match cluster.expired().filter(|_| error.code() == Some(401)) {
         Some(expiry) => {
             let message = format!("the client certificate of context `{context}` expired at {expiry}");

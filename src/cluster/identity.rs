@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use super::{Cluster, RequestError, Verb, patience};
+use super::{Cluster, RequestError, Route, Verb, patience};
 use crate::object::{self, Object};
 
 /// What kind of cluster it is, its version and its size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The context by which it is reached.
-    pub context: String,
+    /// How it is reached.
+    pub route: Route,
     /// k3d, kind, minikube, devcluster, k3s or Kubernetes.
     pub distribution: &'static str,
     /// The server's version, such as `v1.36.4+k3s1`.
@@ -53,7 +53,7 @@ impl Identity {
     /// Tells whether it is reached by the pod's own account, so that there is no other that could be meant.
     #[must_use]
     pub fn is_own(&self) -> bool {
-        self.context == super::kubeconfig::IN_CLUSTER
+        self.route == Route::OwnAccount
     }
 }
 
@@ -61,7 +61,7 @@ impl fmt::Display for Identity {
     /// Writes `k3d-blog (k3d, v1.36.4, 3 nodes)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let version = self.version.split('+').next().unwrap_or_default();
-        write!(f, "{} ({}, {version}", self.context, self.distribution)?;
+        write!(f, "{} ({}, {version}", self.route, self.distribution)?;
         match self.nodes {
             Some(1) => f.write_str(", 1 node)"),
             Some(nodes) => write!(f, ", {nodes} nodes)"),
@@ -92,7 +92,7 @@ impl Cluster {
             Err(error) => return Err(error),
         };
         Ok(Identity {
-            context: self.context().to_owned(),
+            route: self.route().clone(),
             distribution: distribution(nodes.as_deref().unwrap_or_default(), &version),
             version,
             nodes: nodes.map(|nodes| nodes.len()),
@@ -171,12 +171,27 @@ mod tests {
         ] {
             let distribution = distribution(&nodes, version);
             let identity = Identity {
-                context: "k3d-blog".to_owned(),
+                route: Route::Context("k3d-blog".to_owned()),
                 distribution,
                 version: version.to_owned(),
                 nodes: Some(nodes.len()),
             };
             assert_eq!((distribution, identity.is_local()), (is, is_local), "{nodes:?}");
         }
+    }
+
+    #[test]
+    fn a_context_that_is_called_as_the_pods_own_account_is_has_to_be_named() {
+        let far = |route: Route| Identity {
+            route,
+            distribution: "Kubernetes",
+            version: "v1.37.2".to_owned(),
+            nodes: None,
+        };
+        let own = far(Route::OwnAccount);
+        let namesake = far(Route::Context(Route::OwnAccount.to_string()));
+        assert_eq!(own.to_string(), namesake.to_string());
+        assert_eq!(own.consent(false, true), Consent::Given);
+        assert_eq!(namesake.consent(false, true), Consent::Name);
     }
 }

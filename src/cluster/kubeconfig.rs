@@ -12,17 +12,14 @@ use kube::Config;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use x509_cert::Certificate;
 
-use super::Target;
+use super::{Route, Target};
 use crate::error::{Error, Exit};
 use crate::yaml::YamlError;
 
-/// What the pod's own account is called where others have a context.
-pub(super) const IN_CLUSTER: &str = "in-cluster";
-
 const HOW_TO_GET_ONE: &str = "name one with --kubeconfig FILE, or make a cluster: k3d cluster create";
 
-/// Finds the context, and what the kubeconfig says of its cluster and user.
-pub(super) async fn load(target: &Target) -> Result<(Config, String), Error> {
+/// Finds the way to the cluster: the context, and what the kubeconfig says of its cluster and user, or the pod's own account.
+pub(super) async fn load(target: &Target) -> Result<(Config, Route), Error> {
     let paths = paths(target);
     let kubeconfig = join(&paths)?;
     let is_empty = kubeconfig.as_ref().is_none_or(|found| found.contexts.is_empty());
@@ -31,7 +28,7 @@ pub(super) async fn load(target: &Target) -> Result<(Config, String), Error> {
         && target.context.is_none()
         && let Ok(config) = Config::incluster()
     {
-        return Ok((config, IN_CLUSTER.to_owned()));
+        return Ok((config, Route::OwnAccount));
     }
     let names = names(&paths);
     let Some(kubeconfig) = kubeconfig else {
@@ -49,7 +46,7 @@ pub(super) async fn load(target: &Target) -> Result<(Config, String), Error> {
             .because(error.to_string())
             .hint("kubectl config view --minify")
     })?;
-    Ok((config, context))
+    Ok((config, Route::Context(context)))
 }
 
 /// The files, where kubectl would look for them.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tower::util::AndThenLayer;
 use tower_test::mock::{Handle, SendResponse, pair};
 
-use super::{Cluster, Target, retry_after};
+use super::{Cluster, Route, Target, retry_after};
 
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
@@ -43,7 +43,7 @@ impl Server {
             Cluster::with_client(
                 client,
                 Target { context: Some("test".to_owned()), ..Target::default() },
-                "test",
+                Route::Context("test".to_owned()),
             ),
             server,
         )

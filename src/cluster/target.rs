@@ -1,8 +1,7 @@
 //! Which cluster is meant, and the commands that hints give to paste.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
-
-use super::kubeconfig::IN_CLUSTER;
 
 /// Which cluster to speak to.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +14,25 @@ pub struct Target {
     pub stack: Option<PathBuf>,
 }
 
+/// How a cluster is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// By the account of the pod that this runs in.
+    OwnAccount,
+    /// By a context of the kubeconfig, whatever that is called.
+    Context(String),
+}
+
+impl fmt::Display for Route {
+    /// Writes the context's name, or what the pod's own account is called where others have one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OwnAccount => f.write_str("in-cluster"),
+            Self::Context(name) => f.write_str(name),
+        }
+    }
+}
+
 /// The verbs of this program that hints give to run.
 const VERBS: [&str; 5] =
     ["bootstrap up", "bootstrap down", "bootstrap check", "bootstrap credentials", "bootstrap verify"];
@@ -22,8 +40,12 @@ const VERBS: [&str; 5] =
 impl Target {
     /// The same with the context in use, so that a program or a pasted command goes to this cluster though another context has
     /// become the current one. The pod's own account is used by naming none.
-    pub(super) fn pinned(&self, context: &str) -> Self {
-        Self { context: Some(context.to_owned()).filter(|context| context != IN_CLUSTER), ..self.clone() }
+    pub(super) fn pinned(&self, route: &Route) -> Self {
+        let context = match route {
+            Route::OwnAccount => None,
+            Route::Context(name) => Some(name.clone()),
+        };
+        Self { context, ..self.clone() }
     }
 
     /// A hint whose commands name cluster and stack, so that they can be pasted wherever others are the current ones. What
@@ -84,8 +106,10 @@ mod tests {
 
     #[test]
     fn the_context_in_use_is_named_and_a_pods_own_account_by_none() {
-        let current = Target::default();
-        assert_eq!(current.pinned("blog").name_in("bootstrap up"), "bootstrap up --context blog");
-        assert_eq!(current.pinned(IN_CLUSTER).name_in("bootstrap up"), "bootstrap up");
+        let up = |route: &Route| Target::default().pinned(route).name_in("bootstrap up");
+        for name in ["blog", &Route::OwnAccount.to_string()] {
+            assert_eq!(up(&Route::Context(name.to_owned())), format!("bootstrap up --context {name}"));
+        }
+        assert_eq!(up(&Route::OwnAccount), "bootstrap up");
     }
 }

@@ -33,7 +33,6 @@ pub(super) async fn obtain(
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
     let Deed { command, stack, namespace, purges_data } = deed;
-    let context = &identity.context;
     let refused = |what: &str, hint: String| {
         Error::new(Exit::Refused, format!("{identity} is not a cluster on this machine, and {what}"))
             .hint(hint)
@@ -61,7 +60,7 @@ pub(super) async fn obtain(
             Err(refused("was not confirmed", format!("type {wanted} to confirm it")))
         }
     };
-    confirm(format!("{what}Type the context's name to go on: "), context).await?;
+    confirm(format!("{what}Type the context's name to go on: "), &identity.route.to_string()).await?;
     if purges_data {
         let question = format!(
             "Claims of {stack} and the data in them are deleted for good.\nType the namespace's name to go on: "

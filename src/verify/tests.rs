@@ -9,7 +9,7 @@ use kube::client::Body;
 
 use super::check::{Asked, Name, Subject, Trouble, Verdict, failed, pending};
 use super::*;
-use crate::cluster::Target;
+use crate::cluster::{Route, Target};
 use crate::plan::Selection;
 use crate::stack::Stack;
 
@@ -133,7 +133,7 @@ async fn what_cannot_be_told_is_no_hindrance() {
 /// A cluster that never answers.
 fn nowhere() -> Cluster {
     let (service, _) = tower_test::mock::pair::<http::Request<Body>, http::Response<Body>>();
-    Cluster::with_client(Client::new(service, "default"), Target::default(), "nowhere")
+    Cluster::with_client(Client::new(service, "default"), Target::default(), Route::OwnAccount)
 }
 
 #[tokio::test]

@@ -107,6 +107,21 @@ fn an_unknown_context_and_none_that_is_current() {
 }
 
 #[test]
+fn a_context_that_is_called_as_a_pods_own_account_is() {
+    let mut config = kubeconfig();
+    config["clusters"] = json!([
+        config["clusters"][0],
+        {"name": "other", "cluster": {"server": "https://127.0.0.1:1"}},
+    ]);
+    config["contexts"] = json!([
+        config["contexts"][0],
+        {"name": "in-cluster", "context": {"cluster": "other", "user": config["contexts"][0]["context"]["user"]}},
+    ]);
+    let ran = up_with(&config.to_string(), &["--context", "in-cluster"]);
+    assert_refused(&ran, 3, &["Connection refused", "kubectl --context in-cluster cluster-info"]);
+}
+
+#[test]
 fn a_context_whose_cluster_or_certificate_is_missing() {
     let mut config = kubeconfig();
     config["clusters"] = json!([]);
