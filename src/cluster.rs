@@ -47,6 +47,7 @@ mod kubeconfig;
 mod login;
 mod parting;
 mod patience;
+mod proxy;
 mod request;
 mod retry_after;
 mod review;
@@ -75,6 +76,8 @@ pub struct Cluster {
     target: Arc<Target>,
     route: Arc<Route>,
     certificate_expiry: Option<Timestamp>,
+    /// Host and port of the proxy, if the server is reached through one.
+    proxy: Option<Arc<str>>,
     /// Kinds that are not well known, as discovery described them.
     discovered: Arc<Mutex<HashMap<GroupVersionKind, (ApiResource, bool)>>>,
     patience: Patience,
@@ -104,14 +107,19 @@ impl Cluster {
         let (mut config, route) = kubeconfig::load(target).await?;
         let login = login::log_in(&mut config, &route.to_string()).await?;
         let certificate_expiry = kubeconfig::certificate_expiry(&config.auth_info);
+        let proxy = config.proxy_url.as_ref().map(proxy::shown);
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         // Kube's own retries can hold one call for minutes; patience.rs has bounded ones.
         config.default_retry = false;
         config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
         let builder = ClientBuilder::try_from(config).map_err(|error| {
-            Error::new(Exit::Preflight, format!("failed to use context `{route}`"))
-                .because(error)
-                .hint("kubectl config view --minify")
+            let failed = Error::new(Exit::Preflight, format!("failed to use context `{route}`"));
+            let failed = match error {
+                // Kube's own words show the address, which may have a password in it.
+                kube::Error::ProxyProtocolUnsupported { .. } => failed.because(proxy::UNKNOWN),
+                other => failed.because(other),
+            };
+            failed.hint("kubectl config view --minify")
         })?;
         // What waits for a token needs a service that can be cloned.
         let layer = |login| (AsyncFilterLayer::new(login), BufferLayer::new(MOST_WAITING));
@@ -120,7 +128,7 @@ impl Cluster {
         let builder = builder.with_layer(&AndThenLayer::new(retry_after::keep));
         let client = builder.with_layer(&MapRequestLayer::new(parting::part)).build();
         let cluster = Self::with_client(client, target.pinned(&route), route);
-        Ok(Self { certificate_expiry, ..cluster })
+        Ok(Self { certificate_expiry, proxy, ..cluster })
     }
 
     /// Speaks through a client that is there already; tests bring a mock service this way.
@@ -131,6 +139,7 @@ impl Cluster {
             target: Arc::new(target),
             route: Arc::new(route),
             certificate_expiry: None,
+            proxy: None,
             discovered: Arc::default(),
             patience: Patience::default(),
             idle: forward::Idle::default(),
@@ -165,6 +174,12 @@ impl Cluster {
     #[must_use]
     pub fn expired(&self) -> Option<Timestamp> {
         self.certificate_expiry.filter(|expiry| *expiry < Timestamp::now())
+    }
+
+    /// Host and port of the proxy through which the server is reached, if there is one.
+    #[must_use]
+    pub fn proxy(&self) -> Option<&str> {
+        self.proxy.as_deref()
     }
 
     /// The kubeconfig that was asked for and the context in use, for programs and commands that are to go to this cluster.

@@ -50,17 +50,19 @@ pub async fn version(cluster: &Cluster) -> Result<String, Error> {
     cluster.version().await.map_err(|error| refused(cluster, error))
 }
 
-/// Credentials that are refused are explained by the certificate, if that has expired.
+/// Credentials that are refused are explained by the certificate, if that has expired, and silence by the proxy, if there is one.
 fn refused(cluster: &Cluster, error: RequestError) -> Error {
     let context = cluster.route();
-    match cluster.expired().filter(|_| error.code() == Some(401)) {
-        Some(expiry) => {
-            let message = format!("the client certificate of context `{context}` expired at {expiry}");
-            Error::new(Exit::Preflight, message)
-                .because(error)
-                .hint("get a new one from where the cluster is run, such as: k3d kubeconfig merge --all")
-        }
-        None => error.into_preflight(),
+    if let Some(expiry) = cluster.expired().filter(|_| error.code() == Some(401)) {
+        let message = format!("the client certificate of context `{context}` expired at {expiry}");
+        Error::new(Exit::Preflight, message)
+            .because(error)
+            .hint("get a new one from where the cluster is run, such as: k3d kubeconfig merge --all")
+    } else if let Some(proxy) = cluster.proxy().filter(|_| error.is_unreachable()) {
+        let message = format!("the server of context `{context}` is not reached through the proxy {proxy}");
+        Error::new(Exit::Preflight, message).because(error).hint("kubectl cluster-info")
+    } else {
+        error.into_preflight()
     }
 }
 

@@ -12,6 +12,7 @@ use kube::Config;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use x509_cert::Certificate;
 
+use super::proxy::Proxies;
 use super::{Route, Target};
 use crate::error::{Error, Exit};
 use crate::yaml::YamlError;
@@ -38,14 +39,15 @@ pub(super) async fn load(target: &Target) -> Result<(Config, Route), Error> {
         return Err(Error::new(Exit::Preflight, format!("no context in the {names}")).hint(HOW_TO_GET_ONE));
     }
     let context = context(target, &kubeconfig, &names)?;
+    let own_proxy = own_proxy(&kubeconfig, &context);
     let options = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
     let loading = Config::from_custom_kubeconfig(kubeconfig, &options);
-    let config = loading.await.map_err(|error| {
-        Error::new(Exit::Preflight, format!("failed to use context `{context}`"))
-            // Kube's message has its causes in it.
-            .because(error.to_string())
-            .hint("kubectl config view --minify")
-    })?;
+    let mut config = loading.await.map_err(|error| unusable(&context, error))?;
+    let proxy = match own_proxy {
+        Some(proxy) => proxy.parse().map(Some),
+        None => Proxies::from_env().of(&config.cluster_url),
+    };
+    config.proxy_url = proxy.map_err(|error| unusable(&context, KubeconfigError::ParseProxyUrl(error)))?;
     Ok((config, Route::Context(context)))
 }
 
@@ -107,6 +109,23 @@ fn context(target: &Target, kubeconfig: &Kubeconfig, names: &str) -> Result<Stri
             let message = format!("no context is current in the {names}; there are: {there_are}");
             Err(Error::new(Exit::Preflight, message).hint("name one with --context NAME"))
         }
+    }
+}
+
+/// The proxy that the kubeconfig names for a context's cluster.
+fn own_proxy(kubeconfig: &Kubeconfig, context: &str) -> Option<String> {
+    let context = kubeconfig.contexts.iter().find(|named| named.name == context)?.context.as_ref()?;
+    let cluster = kubeconfig.clusters.iter().find(|named| named.name == context.cluster)?;
+    cluster.cluster.as_ref()?.proxy_url.clone().filter(|proxy| !proxy.is_empty())
+}
+
+fn unusable(context: &str, error: KubeconfigError) -> Error {
+    let failed = Error::new(Exit::Preflight, format!("failed to use context `{context}`"));
+    match error {
+        KubeconfigError::ParseNoProxy(_) => failed.because(error).hint("env | grep -i proxy"),
+        KubeconfigError::ParseProxyUrl(_) => failed.because(error.to_string()).hint("env | grep -i proxy"),
+        // Kube's message has its causes in it.
+        _ => failed.because(error.to_string()).hint("kubectl config view --minify"),
     }
 }
 

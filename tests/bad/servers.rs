@@ -2,13 +2,15 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Stdio;
 use std::thread;
+use std::time::Instant;
 
 use serde_json::json;
 
 use crate::kubeconfigs::{Files, kubeconfig};
 use crate::support::{Bench, Ran};
-use crate::{CLUSTER, CONFIG_MAP, assert_refused, stack, unchanged, up};
+use crate::{CLUSTER, CONFIG_MAP, assert_refused, in_time, path, stack, unchanged, up};
 
 /// Starts a server that gives each request this answer, and closes the connection; its thread ends with the process.
 fn server(answer: impl Fn(&mut TcpStream) + Send + 'static) -> SocketAddr {
@@ -57,6 +59,41 @@ fn nobody_listens() {
     // Port 1 is nobody's.
     let ran = up_to("https://127.0.0.1:1");
     assert_refused(&ran, 3, &["failed to get the server's version", "Connection refused", "cluster-info"]);
+}
+
+#[test]
+fn a_proxy_that_is_not_there() {
+    let up_by = |server: &str, own: Option<&str>, variables: &[(&str, &str)]| {
+        let mut config = kubeconfig();
+        config["clusters"][0]["cluster"]["server"] = json!(server);
+        config["clusters"][0]["cluster"]["proxy-url"] = json!(own);
+        let (files, folder) = (Files::new(), stack("servers", CONFIG_MAP.as_bytes()));
+        let bench = Bench::new(&files.write("config", &config.to_string()));
+        in_time(|| {
+            let mut command = bench.command(&["up", "--stack", path(folder.path())]);
+            command.envs(variables.iter().copied()).stderr(Stdio::piped());
+            bench.finish(command.spawn().expect("the command starts"), Instant::now())
+        })
+    };
+    // Nobody is at port 1, and at this address neither.
+    let (proxy, far) = ("http://me:never-told@127.0.0.1:1", "https://192.0.2.1:6443");
+    for variable in ["HTTPS_PROXY", "https_proxy"] {
+        let ran = up_by(far, None, &[(variable, proxy)]);
+        assert_refused(&ran, 3, &["is not reached through the proxy 127.0.0.1:1\n", "Connection refused"]);
+        assert!(!ran.stderr.contains("never-told"), "{}", ran.stderr);
+    }
+    let ran = up_by(&CLUSTER.server_url(), Some(proxy), &[("NO_PROXY", "*")]);
+    assert_refused(&ran, 3, &["is not reached through the proxy 127.0.0.1:1\n", "Connection refused"]);
+
+    let ran = up_by(far, Some("ftp://me:never-told@127.0.0.1:1"), &[]);
+    assert_refused(
+        &ran,
+        3,
+        &["failed to use context", "its proxy is none of http://, https:// and socks5://"],
+    );
+    assert!(!ran.stderr.contains("never-told"), "{}", ran.stderr);
+    let ran = up_by(far, None, &[("HTTPS_PROXY", proxy), ("NO_PROXY", "here,169.254/16")]);
+    assert_refused(&ran, 3, &["failed to parse NO_PROXY", "169.254/16", "hint: env | grep -i proxy"]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a run does to the cluster, and what it does not.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::watched::Watched;
@@ -14,6 +15,16 @@ fn second_up_writes_nothing_but_its_lease() {
     let ran = scene.succeed("up", &[]);
     assert_eq!((version("configmap/one"), version("configmap/bootstrap-quiet")), before);
     assert_says(&ran, &["unchanged"]);
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_not_for_a_server_on_this_machine() {
+    let scene = Scene::new("direct", &config_map("one", "a"));
+    let mut command = scene.bench.command(&["up", "--stack", scene.folder().to_str().expect("a path")]);
+    // Nobody is at port 1.
+    command.env("HTTPS_PROXY", "http://127.0.0.1:1").stderr(Stdio::piped());
+    let ran = scene.bench.finish(command.spawn().expect("the command starts"), Instant::now());
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
 }
 
 #[test]
