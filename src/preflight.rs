@@ -19,9 +19,12 @@ use crate::object::{self, Object, ObjectRef};
 #[cfg(test)]
 mod tests;
 
-/// How long a cluster may take to have a node and its DNS, and its own aggregated APIs to answer. On k3s metrics-server
-/// takes most of it.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a cluster may take to have a node and its DNS: on a new one the image of that is still on its way, and the line
+/// may be slow.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// How long its own aggregated APIs may take after that, whose pods wait for the same. On k3s metrics-server takes most of it.
+const PATIENCE_WITH_APIS: Duration = Duration::from_mins(1);
 
 /// The oldest Kubernetes that this program is tested with.
 const OLDEST: (u64, u64) = (1, 32);
@@ -118,8 +121,8 @@ pub async fn gate(
         }
     }
     let mut changes = select_all(changes);
-    let began = Instant::now();
-    let left = deadline.saturating_duration_since(began);
+    let mut began = Instant::now();
+    let mut was_fatal = false;
     let mut said = String::new();
     loop {
         let missing = seen.missing(&is_ours);
@@ -131,9 +134,14 @@ pub async fn gate(
             events.send(Kind::Waiting { what: what.clone() });
             said = what;
         }
+        let is_fatal = missing.iter().any(|lack| lack.is_fatal);
+        if was_fatal && !is_fatal {
+            began = Instant::now();
+        }
+        was_fatal = is_fatal;
+        let left = deadline.saturating_duration_since(began);
         // What the run can do without must leave it time to be done.
-        let patience = if missing.iter().any(|lack| lack.is_fatal) { left } else { left / 2 };
-        let deadline = began + patience.min(PATIENCE);
+        let patience = if is_fatal { left.min(PATIENCE) } else { (left / 2).min(PATIENCE_WITH_APIS) };
         tokio::select! {
             Some(change) = changes.next() => match change {
                 Ok(Event::Apply(object) | Event::InitApply(object)) => seen.set(object),
@@ -141,7 +149,7 @@ pub async fn gate(
                 // The watches mend themselves.
                 _ => {}
             },
-            () = sleep_until(deadline) => return give_up(missing, began.elapsed(), events),
+            () = sleep_until(began + patience) => return give_up(missing, began.elapsed(), events),
             () = cancel.cancelled() => return Err(Error::new(Exit::Interrupted, "interrupted")),
         }
     }

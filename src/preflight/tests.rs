@@ -172,17 +172,17 @@ async fn what_is_waited_for_is_said_whole_at_each_change() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_minute_without_a_node_or_dns_is_the_end_and_names_both() {
+async fn three_minutes_without_a_node_or_dns_are_the_end_and_name_both() {
     let mut scene = Scene::start(Duration::from_mins(10));
     let objects = [dns("False"), api("v1beta1.metrics.k8s.io", "False")];
     scene.look(&objects).await;
     let _open = scene.watch(&objects).await;
     let (result, took) = scene.end().await;
     let error = result.expect_err("no node");
-    assert_eq!(error.to_string(), "waited 60 s for a node to be Ready, cluster DNS to have a ready pod");
+    assert_eq!(error.to_string(), "waited 180 s for a node to be Ready, cluster DNS to have a ready pod");
     assert_eq!(
         (error.exit(), error.hint_text(), took),
-        (Exit::Preflight, Some("kubectl describe nodes"), 60)
+        (Exit::Preflight, Some("kubectl describe nodes"), 180)
     );
 }
 
@@ -213,6 +213,22 @@ async fn an_api_of_others_is_a_warning_after_a_minute() {
             format!("warning: waited 60 s for {waited}, and went on without it")
         ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_minute_of_an_api_begins_when_its_pods_could() {
+    let mut scene = Scene::start(Duration::from_mins(10));
+    let objects = [node("True"), dns("False"), api("v1beta1.metrics.k8s.io", "False")];
+    scene.look(&objects).await;
+    let watches = scene.watch(&objects).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    watches[1].send("MODIFIED", &dns("True"));
+    let (result, took) = scene.end().await;
+    result.expect("it goes on");
+    assert_eq!(took, 80);
+    let warning =
+        "warning: waited 60 s for apiservice v1beta1.metrics.k8s.io to be available, and went on without it";
+    assert_eq!(scene.said().last().map(String::as_str), Some(warning));
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,7 +266,7 @@ async fn what_must_not_be_listed_is_taken_on_trust_and_asked_for_once_more_at_mo
         result = &mut scene.waiting => result.expect("no panic").expect_err("no DNS"),
         () = answering => unreachable!("it answers for ever"),
     };
-    assert_eq!(error.to_string(), "waited 60 s for cluster DNS to have a ready pod");
+    assert_eq!(error.to_string(), "waited 180 s for cluster DNS to have a ready pod");
     assert_eq!(asked_for_nodes, 2);
 }
 
