@@ -148,7 +148,7 @@ async fn prepare(
     let until = Until { deadline, cancelled: cancel.clone() };
     // An aggregated API that this plan or one of its releases brings is not waited for: this run may have to mend it.
     let is_ours = |service: &Object| plan.brings(service);
-    let (survey, ()) = tokio::try_join!(
+    let (survey, has_waited) = tokio::try_join!(
         async {
             for planned in plan.releases() {
                 helm::settle(cluster, &planned.release(), &until).await?;
@@ -157,6 +157,8 @@ async fn prepare(
         },
         preflight::gate(cluster, is_ours, deadline, events, cancel),
     )?;
+    // A cluster that was still coming up has more by now, its storage class above all.
+    let survey = if has_waited { Survey::read(cluster, &plan).await? } else { survey };
     let leaving = survey.leaving_namespaces(&plan);
     if !leaving.is_empty() {
         let waiter = Waiter::new(cluster.clone(), events.clone(), Arc::default());

@@ -91,7 +91,8 @@ pub fn supported(version: &str) -> Result<(), Error> {
 }
 
 /// Waits until the cluster is up enough: a node is Ready, cluster DNS has a ready pod, and aggregated APIs answer, but for
-/// those that `is_ours` names, which this run may have to mend. Makes four requests where all is well.
+/// those that `is_ours` names, which this run may have to mend. Makes four requests where all is well. Returns whether it had to
+/// wait: what was read before is old then.
 ///
 /// # Errors
 /// Exit 3 when there is no node or DNS in time.
@@ -101,10 +102,10 @@ pub async fn gate(
     deadline: Instant,
     events: &Events,
     cancel: &CancellationToken,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let mut seen = Seen::read(cluster).await.map_err(RequestError::into_preflight)?;
     if seen.missing(&is_ours).is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     let mut changes = Vec::new();
     for (kind, namespace) in [
@@ -127,7 +128,7 @@ pub async fn gate(
     loop {
         let missing = seen.missing(&is_ours);
         if missing.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let what = all(&missing);
         if what != said {
@@ -149,7 +150,9 @@ pub async fn gate(
                 // The watches mend themselves.
                 _ => {}
             },
-            () = sleep_until(began + patience) => return give_up(missing, began.elapsed(), events),
+            () = sleep_until(began + patience) => {
+                return give_up(missing, began.elapsed(), events).map(|()| true);
+            }
             () = cancel.cancelled() => return Err(Error::new(Exit::Interrupted, "interrupted")),
         }
     }

@@ -3,6 +3,7 @@
 use devcluster::ControlPlane;
 
 use crate::support::Ran;
+use crate::watched::Watched;
 use crate::{Scene, assert_says, config_map};
 
 const DEFINITION: &str = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: \
@@ -15,6 +16,11 @@ const BROKEN: &str = r#"{"apiVersion": "apiregistration.k8s.io/v1", "kind": "API
     "metadata": {"name": "v1.broken.internal"}, "spec": {"group": "broken.internal", "version": "v1",
     "groupPriorityMinimum": 100, "versionPriority": 100, "insecureSkipTLSVerify": true,
     "service": {"namespace": "kube-system", "name": "nowhere"}}}"#;
+
+/// A class as k3s brings it.
+const CLASS: &str = r#"{"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "none",
+    "metadata": {"name": "local-path", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+    "volumeBindingMode": "WaitForFirstConsumer"}"#;
 
 #[test]
 fn without_a_node_nothing_begins_and_without_an_api_of_others_all_goes_on() {
@@ -43,6 +49,20 @@ fn without_a_node_nothing_begins_and_without_an_api_of_others_all_goes_on() {
     let seconds = waited(&ran, &format!(" s for {what}, and went on without it"));
     assert!((1..=21).contains(&seconds), "no more than half of the time that is left: {}", ran.stderr);
     scene.kubectl(&["get", "gates.test.internal/open"]);
+}
+
+#[test]
+fn a_storage_class_that_comes_while_it_waits_is_taken() {
+    let cluster = ControlPlane::start().expect("a control plane");
+    let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec: {accessModes: [ReadWriteOnce], \
+                 resources: {requests: {storage: 1Gi}}}\n";
+    let scene = Scene::on(&cluster, "late", claim);
+    let mut up = Watched::start(&scene, &["--context", "devcluster", "--yes"]);
+    up.await_line("waiting for a node to be Ready");
+    scene.bench.apply(CLASS, &[]);
+    scene.bench.add_node();
+    up.end(0);
+    assert_eq!(scene.field("persistentvolumeclaim/data", ".spec.storageClassName"), "local-path");
 }
 
 /// The seconds for which a run says that it has waited, before these words.
