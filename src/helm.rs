@@ -42,6 +42,9 @@ const HISTORY: u32 = 3;
 /// How long `helm version` may take; it speaks to nobody.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a chart may take to be fetched, some ten kilobytes; without a limit it would be the run's whole time.
+const FETCH_TIMEOUT: Duration = Duration::from_mins(2);
+
 /// How much earlier than our own the deadline is that helm gets, so that helm is the one to say what it waited for.
 const MARGIN: Duration = Duration::from_secs(1);
 
@@ -150,7 +153,7 @@ impl Helm {
     /// where it is.
     ///
     /// # Errors
-    /// Exit 3 with helm's own words, 6 out of time, 130 when cancelled.
+    /// Exit 3 with helm's own words, also out of time, since nothing was changed; 130 when cancelled.
     pub async fn fetch(
         &self,
         spec: &ReleaseSpec,
@@ -167,14 +170,21 @@ impl Helm {
             .arg(folder)
             .arg("--")
             .arg(chart.argument());
-        match process::run(&mut command, Stdio::null(), until, OnStop::Interrupt).await {
+        let began = Instant::now();
+        let until = Until { deadline: until.deadline.min(began + FETCH_TIMEOUT), ..until.clone() };
+        match process::run(&mut command, Stdio::null(), &until, OnStop::Interrupt).await {
             Ok(ended) if ended.success => Chart::fetched(spec, folder),
             Ok(ended) => {
                 let name = chart.argument();
-                let message = format!("failed to fetch the chart {} {version}", name.display());
-                let error = ended.into_error(&message, until);
+                let limit = until.deadline.saturating_duration_since(began).as_secs();
+                let within = if ended.is_late() { format!(" within {limit} s") } else { String::new() };
+                let message = format!(
+                    "failed to fetch the chart {} {version}{within}; --charts DIR takes it from a folder",
+                    name.display()
+                );
+                let error = ended.into_error(&message, &until);
                 Err(match error.exit() {
-                    Exit::Interrupted | Exit::Timeout => error,
+                    Exit::Interrupted => error,
                     _ => error.exiting(Exit::Preflight).hint(format!("helm pull {}", line(&chart))),
                 })
             }

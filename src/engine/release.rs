@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::pin::pin;
+use std::time::Duration;
 
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use tempfile::TempDir;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::apply::{self, Leave};
 use crate::cluster::RequestError;
@@ -16,7 +18,7 @@ use crate::engine::Options;
 use crate::engine::run::{Run, tell_of_namespace};
 use crate::engine::step::{Done, StepError};
 use crate::error::{Error, Exit};
-use crate::event::{Change, Kind, ReleaseAction};
+use crate::event::{Change, Events, Kind, ReleaseAction};
 use crate::fields;
 use crate::helm::{
     self, Chart, Decision, Helm, Record, Refusal, Release, Repair, Seen, Until, Upgrade, Work,
@@ -28,6 +30,9 @@ use crate::wait::Awaited;
 
 /// How often helm is started for a release when the API server goes away under it.
 const TRIES: usize = 4;
+
+/// How long a chart may take before that is worth a word.
+const UNREMARKABLE: Duration = Duration::from_secs(3);
 
 /// A release as the stack wants it, and what that means for the one that is there.
 pub(super) struct JudgedRelease {
@@ -67,6 +72,7 @@ pub(super) async fn fetch_charts(
     releases: &mut BTreeMap<Release, JudgedRelease>,
     helm: &Helm,
     until: &Until,
+    events: &Events,
 ) -> Result<TempDir, Error> {
     let failed = |error: io::Error| {
         Error::new(Exit::Unexpected, "failed to make a temporary folder for charts").because(error)
@@ -79,7 +85,15 @@ pub(super) async fn fetch_charts(
             let place = folder.path().join(number.to_string());
             fs::create_dir(&place).map_err(failed)?;
             fetching.push(async move {
-                judged.chart = helm.fetch(spec, judged.chart.clone(), &place, until).await?;
+                let mut fetching = pin!(helm.fetch(spec, judged.chart.clone(), &place, until));
+                let fetched = if let Ok(fetched) = timeout(UNREMARKABLE, &mut fetching).await {
+                    fetched
+                } else {
+                    let what = format!("helm to fetch the chart {} {}", spec.chart, spec.version);
+                    events.send(Kind::Waiting { what });
+                    fetching.await
+                };
+                judged.chart = fetched?;
                 Ok::<_, Error>(())
             });
         }

@@ -83,7 +83,7 @@ impl Run {
         let charts = match &helm {
             Some(helm) => {
                 let until = Until { deadline, cancelled: cancel.clone() };
-                Some(release::fetch_charts(&plan, &mut releases, helm, &until).await?)
+                Some(release::fetch_charts(&plan, &mut releases, helm, &until, events).await?)
             }
             None => None,
         };

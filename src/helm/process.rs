@@ -90,6 +90,11 @@ const LOST: [&str; 4] = [
 ];
 
 impl Ended {
+    /// Tells whether it was asked to end because its time was out.
+    pub(super) fn is_late(&self) -> bool {
+        self.stopped == Some(Exit::Timeout)
+    }
+
     /// Makes it the error of a call that did not succeed.
     pub(super) fn into_error(self, message: &str, until: &Until) -> Error {
         let late = Instant::now() + super::MARGIN >= until.deadline;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -279,4 +280,19 @@ fn a_registry_that_is_not_there() {
         3,
         &["failed to fetch the chart oci://127.0.0.1:1/demo 1.0.0", "connection refused"],
     );
+}
+
+#[test]
+fn a_registry_that_never_answers() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let chart = format!("oci://{}/demo", silent.local_addr().expect("bound"));
+    let scene = Scene::with_chart(&chart, "");
+    let bench = bench();
+    let mut command = bench.command(&["up", "--stack", path(scene.0.path()), "--timeout", "4s"]);
+    command.env_remove("BOOTSTRAP_CHARTS");
+    let ran = unchanged(|_| in_time(|| run(&bench, &mut command)));
+    let waiting = format!("waiting for helm to fetch the chart {chart} 1.0.0");
+    let failed = format!("failed to fetch the chart {chart} 1.0.0 within ");
+    let hint = format!("hint: helm pull {chart} --version 1.0.0");
+    assert_refused(&ran, 3, &[&waiting, &failed, "; --charts DIR takes it from a folder", &hint]);
 }
