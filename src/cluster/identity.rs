@@ -100,8 +100,18 @@ impl Cluster {
     }
 }
 
+/// The taint of a node that its cloud provider has not described yet, k3s' own in k3d.
+const UNINITIALIZED: &str = "node.cloudprovider.kubernetes.io/uninitialized";
+
+/// Tells by the nodes that have been described, if there are any, what it is.
 fn distribution(nodes: &[Object], version: &str) -> &'static str {
-    let all = |test: &dyn Fn(&Object) -> bool| !nodes.is_empty() && nodes.iter().all(test);
+    let is_new = |node: &Object| {
+        let taints = node.data["spec"]["taints"].as_array();
+        taints.is_some_and(|taints| taints.iter().any(|taint| taint["key"] == UNINITIALIZED))
+    };
+    let described: Vec<_> = nodes.iter().filter(|node| !is_new(node)).collect();
+    let all =
+        |test: &dyn Fn(&Object) -> bool| !described.is_empty() && described.iter().all(|node| test(node));
     let provider = |node: &Object, prefix: &str| {
         node.data["spec"]["providerID"].as_str().is_some_and(|id| id.starts_with(prefix))
     };
@@ -148,6 +158,15 @@ mod tests {
         node(name, &format!("k3s://{name}"), &labels)
     }
 
+    /// A node that has just joined, which nobody but its kubelet has described.
+    fn new(name: &str) -> Object {
+        let taint = json!({"key": UNINITIALIZED, "value": "true", "effect": "NoSchedule"});
+        serde_json::from_value(json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {"taints": [taint]},
+        }))
+        .expect("a node")
+    }
+
     #[test]
     fn the_nodes_tell_what_it_is() {
         let kind = node("kind-control-plane", "kind://docker/kind/kind-control-plane", &json!({}));
@@ -156,6 +175,9 @@ mod tests {
         let eks = node("ip-10-0-0-1", "aws:///eu-west-1a/i-0123456789abcdef0", &json!({}));
         for (nodes, version, is, is_local) in [
             (vec![k3d("k3d-blog-server-0"), k3d("k3d-blog-agent-0")], K3S, "k3d", true),
+            // Nobody has described an agent that has just joined; nothing can be told of one alone.
+            (vec![k3d("k3d-blog-server-0"), new("k3d-blog-agent-0")], K3S, "k3d", true),
+            (vec![new("k3d-blog-server-0")], K3S, "k3s", false),
             (vec![kind], "v1.37.2", "kind", true),
             (vec![minikube], "v1.37.2", "minikube", true),
             (vec![devcluster.clone()], "v1.37.2", "devcluster", true),
