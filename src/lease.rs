@@ -87,7 +87,7 @@ pub async fn acquire(
             Err(error) if error.already_exists() => {}
             Err(error) => return Err(error.into_preflight()),
         }
-        let Some(found) = cluster.get(&name).await.map_err(RequestError::into_error)? else { continue };
+        let Some(found) = cluster.get(&name).await.map_err(RequestError::into_preflight)? else { continue };
         let who = Holder::of(&found);
         // A create whose answer was lost, and which was made again.
         if who.run == holder {
@@ -119,7 +119,7 @@ pub async fn acquire(
                     Ok(_) => break,
                     // A third run took it first.
                     Err(error) if error.is_stale() || error.is_not_found() => {}
-                    Err(error) => return Err(error.into_error()),
+                    Err(error) => return Err(error.into_preflight()),
                 }
             }
         }
@@ -219,7 +219,7 @@ enum Observed {
 }
 
 async fn observe(cluster: &Cluster, name: &ObjectRef, found: &Object) -> Result<Observed, Error> {
-    let changes = cluster.watch(&name.gvk(), Some(NAMESPACE)).await.map_err(RequestError::into_error)?;
+    let changes = cluster.watch(&name.gvk(), Some(NAMESPACE)).await.map_err(RequestError::into_preflight)?;
     pin_mut!(changes);
     let mut end = Instant::now() + DURATION;
     let mut listed = false;
@@ -242,7 +242,7 @@ async fn observe(cluster: &Cluster, name: &ObjectRef, found: &Object) -> Result<
             }
             Some(Ok(watcher::Event::Init)) => listed = false,
             Some(Ok(watcher::Event::InitDone)) if !listed => return Ok(Observed::Gone),
-            Some(Err(error)) if error.is_final() => return Err(error.into_error()),
+            Some(Err(error)) if error.is_final() => return Err(error.into_preflight()),
             // While the server is away nobody can renew.
             Some(Err(_)) => end = Instant::now() + DURATION,
             _ => {}

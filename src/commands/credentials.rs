@@ -33,7 +33,7 @@ async fn find(cluster: &Cluster, stack: &Stack) -> Result<Vec<Found>, Error> {
     let mut found = Vec::new();
     for spec in stack.steps.iter().filter_map(|step| step.secret.as_ref()) {
         let name = ObjectRef::new(&object::SECRET, Some(&stack.namespace), &spec.name);
-        let values = secret::read(cluster, &name).await.map_err(RequestError::into_error)?;
+        let values = secret::read(cluster, &name).await.map_err(RequestError::into_preflight)?;
         let values = values.ok_or_else(|| {
             Error::new(Exit::Preflight, format!("{name} is not there")).hint("bootstrap up")
         })?;

@@ -96,13 +96,13 @@ async fn steps(cluster: &Cluster, plan: &Plan, inventory: &Inventory) -> anyhow:
     };
     let mut live = Live::default();
     let all: Vec<_> = plan.steps.iter().flat_map(&names).collect();
-    live.read(cluster, all.iter().cloned()).await.map_err(RequestError::into_error)?;
+    live.read(cluster, all.iter().cloned()).await.map_err(RequestError::into_preflight)?;
     let (classes, slices) = (object::STORAGE_CLASS.gvk(), object::ENDPOINT_SLICE.gvk());
     let (classes, slices) = tokio::try_join!(
         cluster.list(&classes, None, None),
         cluster.list(&slices, Some(&plan.namespace), None),
     )
-    .map_err(RequestError::into_error)?;
+    .map_err(RequestError::into_preflight)?;
     let around = Surroundings {
         storage_classes: Some(classes.iter().collect()),
         endpoint_slices: Some(slices.iter().collect()),

@@ -46,8 +46,10 @@ impl Removal {
         places.extend(inventory.name.namespace.clone());
         let named = content.releases.iter().map(|entry| entry.namespace.clone()).chain(places.clone());
         let (members, claims, mut removal) = tokio::try_join!(
-            async { members(cluster, inventory, &places).await.map_err(RequestError::into_error) },
-            async { all_of(cluster, content.claims.iter().cloned()).await.map_err(RequestError::into_error) },
+            async { members(cluster, inventory, &places).await.map_err(RequestError::into_preflight) },
+            async {
+                all_of(cluster, content.claims.iter().cloned()).await.map_err(RequestError::into_preflight)
+            },
             Self::of_releases(cluster, inventory, content.releases.clone(), named.collect()),
         )?;
         removal.claims = claims;
@@ -84,7 +86,7 @@ impl Removal {
         let places = content.namespaces.iter().chain(left.iter().map(|entry| &entry.namespace));
         let places = places.filter(|place| !used.contains(*place)).cloned().collect();
         let (members, mut removal) = tokio::try_join!(
-            async { all_of(cluster, gone).await.map_err(RequestError::into_error) },
+            async { all_of(cluster, gone).await.map_err(RequestError::into_preflight) },
             Self::of_releases(cluster, inventory, left, places),
         )?;
         removal.sort(members.into_iter().filter(|member| inventory.owns(member)).collect());
@@ -104,7 +106,7 @@ impl Removal {
             })),
             async {
                 let names = namespaces.iter().map(|name| namespace_ref(name));
-                all_of(cluster, names).await.map_err(RequestError::into_error)
+                all_of(cluster, names).await.map_err(RequestError::into_preflight)
             },
         )?;
         let records: Vec<Record> = records.into_iter().flatten().collect();

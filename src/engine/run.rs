@@ -97,13 +97,19 @@ impl Run {
             apply::ensure_namespace(cluster, &waiter, events, namespace, &plan.stack, deadline, cancel)
                 .await
                 .map_err(|error| {
+                    // A refusal leaves all as it was.
+                    let error =
+                        if error.exit() == Exit::Doomed { error.exiting(Exit::Preflight) } else { error };
                     written.iter().fold(error, |error, manifest| error.written_in(&manifest.place()))
                 })?;
         if written.is_none() {
             tell_of_namespace(events, None, &plan.namespace, namespace_change);
         }
         announce(&mut inventory, &plan);
-        inventory.save(cluster).await.map_err(RequestError::into_error)?;
+        inventory.save(cluster).await.map_err(|error| match namespace_change {
+            Change::Created => error.into_error(),
+            _ => error.into_preflight(),
+        })?;
         // A reader whose step does not need the Secret's may come first.
         let revisions = secrets
             .into_iter()

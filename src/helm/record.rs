@@ -12,7 +12,7 @@ use flate2::read::GzDecoder;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, RequestError};
 use crate::error::{Error, Exit};
 use crate::helm::Release;
 use crate::object::{self, Kind, Object, ObjectRef};
@@ -101,16 +101,16 @@ pub async fn records(cluster: &Cluster, namespace: &str, names: &[&str]) -> Resu
     }
     let labels = format!("owner=helm,name in ({})", names.join(","));
     let secrets = cluster.list(&object::SECRET.gvk(), Some(namespace), Some(&labels)).await;
-    let secrets = secrets.map_err(|error| match error.forbidden() {
-        // Whoever has no right to it is told so by the first request, before anything is changed.
-        Some(_) => error.into_preflight(),
-        None => error.into_error(),
-    });
-    let mut records = newest(&secrets?)?;
+    let mut records = newest(&secrets.map_err(unread)?)?;
     for object in records.iter_mut().flat_map(|record| &mut record.manifest) {
         place(cluster, object, namespace).await?;
     }
     Ok(records)
+}
+
+/// Whoever has no right to it is told so by the first request, before anything is changed.
+fn unread(error: RequestError) -> Error {
+    if error.forbidden().is_some() { error.into_preflight() } else { error.into_error() }
 }
 
 /// The newest record of each release among these Secrets.
@@ -216,7 +216,7 @@ async fn place(cluster: &Cluster, object: &mut Object, namespace: &str) -> Resul
             Ok(namespaced) => namespaced,
             // A kind that is not served any more has no objects, wherever they were.
             Err(error) if error.is_not_found() => false,
-            Err(error) => return Err(error.into_error()),
+            Err(error) => return Err(unread(error)),
         },
     };
     if namespaced {
@@ -225,13 +225,14 @@ async fn place(cluster: &Cluster, object: &mut Object, namespace: &str) -> Resul
     Ok(())
 }
 
+/// A record that cannot be read could not be before anything was changed.
 fn corrupt(secret: &Object, why: String) -> Error {
     let name = ObjectRef::new(
         &object::SECRET,
         secret.metadata.namespace.as_deref(),
         secret.metadata.name.as_deref().unwrap_or_default(),
     );
-    Error::new(Exit::Doomed, format!("failed to read helm's record in {name}")).because(why)
+    Error::new(Exit::Preflight, format!("failed to read helm's record in {name}")).because(why)
 }
 
 #[cfg(test)]

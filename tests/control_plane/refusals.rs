@@ -1,8 +1,9 @@
 //! What a user is told when the cluster is not as it would have to be, or refuses an object. Bad input is in `tests/bad`.
 
 use devcluster::Identity;
+use serde_json::json;
 
-use crate::support::Bench;
+use crate::support::{Bench, least};
 use crate::{CLUSTER, Scene, assert_says, config_map};
 
 #[test]
@@ -11,6 +12,36 @@ fn a_user_without_rights() {
     scene.bench = Bench::new(&CLUSTER.kubeconfig_for(&Identity::user("nobody")).expect("a kubeconfig"));
     let ran = scene.end(3, "up", &["--context", "devcluster", "--yes"]);
     assert_says(&ran, &["forbidden", "bootstrap check --context devcluster"]);
+}
+
+#[test]
+fn a_right_that_is_lacking_before_the_first_change() {
+    let mut scene = Scene::new("onlooker", &config_map("one", "a"));
+    let admin = Bench::new(&CLUSTER.kubeconfig());
+    let role = |verbs: &[&str]| {
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "rules": [
+                {"apiGroups": ["*"], "resources": ["*"], "verbs": verbs},
+                {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["*"]},
+            ],
+        })
+    };
+    let users = [("onlooker", &["get", "list", "watch"][..]), ("getter", &["get"])];
+    least::bind(&admin, &users.map(|(name, verbs)| (name.to_owned(), role(verbs))));
+    let kubeconfig = |user| CLUSTER.kubeconfig_for(&Identity::user(user)).expect("a kubeconfig");
+    let leave = ["--context", "devcluster", "--yes"];
+
+    scene.bench = Bench::new(&kubeconfig("onlooker"));
+    assert_says(&scene.end(3, "up", &leave), &["failed to create namespace/onlooker", "forbidden"]);
+    admin.kubectl(["create", "namespace", "onlooker"]);
+    let ran = scene.end(3, "up", &leave);
+    assert_says(&ran, &["configmap/bootstrap-onlooker -n onlooker", "forbidden", "bootstrap check"]);
+    scene.bench = Bench::new(&CLUSTER.kubeconfig());
+    scene.succeed("up", &[]);
+    scene.bench = Bench::new(&kubeconfig("getter"));
+    assert_says(&scene.end(3, "down", &leave), &["failed to list ", "forbidden", "bootstrap check"]);
+    assert_says(&scene.end(3, "status", &[]), &["failed to list ", "forbidden", "bootstrap check"]);
 }
 
 #[test]
