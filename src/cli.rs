@@ -7,6 +7,8 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::timeout;
+
 /// Brings an observability stack up on a Kubernetes cluster, and takes it away again.
 #[derive(Debug, Parser)]
 #[command(name = "bootstrap", version, disable_help_subcommand = true, after_help = AFTER_HELP)]
@@ -150,7 +152,7 @@ pub struct Up {
     #[command(flatten)]
     pub wanted: Wanted,
     /// How long all of it may take
-    #[arg(long, env = "BOOTSTRAP_TIMEOUT", default_value = "10m", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "BOOTSTRAP_TIMEOUT", default_value = "10m", value_parser = timeout::parse)]
     pub timeout: Duration,
     /// Wait for another run on this stack to end
     #[arg(long, env = "BOOTSTRAP_WAIT_LOCK", value_parser = FalseyValueParser::new())]
@@ -170,7 +172,7 @@ pub struct Down {
     #[arg(long, env = "BOOTSTRAP_DRY_RUN", value_parser = FalseyValueParser::new())]
     pub dry_run: bool,
     /// How long all of it may take
-    #[arg(long, env = "BOOTSTRAP_TIMEOUT", default_value = "10m", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "BOOTSTRAP_TIMEOUT", default_value = "10m", value_parser = timeout::parse)]
     pub timeout: Duration,
     /// Wait for another run on this stack to end
     #[arg(long, env = "BOOTSTRAP_WAIT_LOCK", value_parser = FalseyValueParser::new())]
@@ -181,7 +183,7 @@ pub struct Down {
 #[derive(Debug, Args)]
 pub struct Verify {
     /// How long to wait for what needs time
-    #[arg(long, env = "BOOTSTRAP_TIMEOUT", default_value = "3m", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "BOOTSTRAP_TIMEOUT", default_value = "3m", value_parser = timeout::parse)]
     pub timeout: Duration,
     /// Also write the findings to this file, as `JUnit` XML
     #[arg(long, env = "BOOTSTRAP_JUNIT", value_name = "FILE")]
@@ -230,7 +232,7 @@ pub struct Credentials {
     #[arg(long)]
     pub rotate: bool,
     /// How long --rotate may take
-    #[arg(long, env = "BOOTSTRAP_TIMEOUT", default_value = "10m", value_parser = humantime::parse_duration)]
+    #[arg(long, env = "BOOTSTRAP_TIMEOUT", default_value = "10m", value_parser = timeout::parse)]
     pub timeout: Duration,
     /// With --rotate, wait for another run on this stack to end
     #[arg(long, env = "BOOTSTRAP_WAIT_LOCK", value_parser = FalseyValueParser::new())]

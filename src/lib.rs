@@ -31,6 +31,7 @@ pub mod secret;
 pub mod stack;
 pub mod status;
 pub mod storage;
+mod timeout;
 pub mod verdict;
 pub mod verify;
 pub mod wait;

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_yaml::Spanned;
 
 use crate::error::{Error, Exit};
+use crate::timeout;
 use crate::yaml::{self, YamlError};
 
 pub use crate::stack::files::Files;
@@ -289,7 +290,7 @@ impl WrittenStep {
             check_release(&self.name, release)?;
         }
         let timeout = self.timeout.as_ref().map(|text| {
-            humantime::parse_duration(&text.value)
+            timeout::parse(&text.value)
                 .map_err(|error| wrong(text, format!("timeout `{}` of step `{name}`: {error}", text.value)))
         });
         Ok(Step {
