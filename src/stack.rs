@@ -2,6 +2,7 @@
 //! and line, before anything else happens.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -28,6 +29,9 @@ const MAX_RELEASE: usize = 53;
 
 /// The longest name that the server takes for a namespace.
 const MAX_NAMESPACE: usize = 63;
+
+/// How many random characters a value may have: enough that nobody guesses them, and no more than any program takes.
+const RANDOM: RangeInclusive<usize> = 8..=1024;
 
 /// What is to be in the cluster, as data: steps, and the files beside them.
 #[derive(Clone, Debug)]
@@ -85,8 +89,7 @@ pub struct ConfigMapFiles {
 }
 
 /// A Secret that is made once and kept ever after.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretSpec {
     /// The Secret's name.
     pub name: String,
@@ -213,10 +216,17 @@ struct WrittenStep {
     manifests: Vec<Spanned<String>>,
     #[serde(default)]
     config_maps: Vec<ConfigMapFiles>,
-    secret: Option<SecretSpec>,
+    secret: Option<WrittenSecret>,
     helm: Option<ReleaseSpec>,
     storage: Option<WrittenStorage>,
     timeout: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenSecret {
+    name: String,
+    data: BTreeMap<String, Spanned<SecretValue>>,
 }
 
 #[derive(Deserialize)]
@@ -300,10 +310,26 @@ impl WrittenStep {
             needs: self.needs.into_iter().map(|need| need.value).collect(),
             manifests: self.manifests.into_iter().map(|path| path.value).collect(),
             config_maps: self.config_maps,
-            secret: self.secret,
+            secret: self.secret.map(WrittenSecret::validate).transpose()?,
             release,
             is_storage,
         })
+    }
+}
+
+impl WrittenSecret {
+    fn validate(self) -> Result<SecretSpec, YamlError> {
+        let name = self.name;
+        let check = |(key, value): (String, Spanned<SecretValue>)| match value.value {
+            SecretValue::Random(length) if !RANDOM.contains(&length) => {
+                let (least, most) = RANDOM.into_inner();
+                let message = format!("`{key}` of secret/{name} wants {least} to {most} random characters");
+                Err(wrong(&value, message))
+            }
+            sound => Ok((key, sound)),
+        };
+        let data = self.data.into_iter().map(check).collect::<Result<_, _>>()?;
+        Ok(SecretSpec { name, data })
     }
 }
 

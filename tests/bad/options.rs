@@ -76,7 +76,8 @@ fn a_folder_to_write_to_that_has_something_in_it() {
 
 #[test]
 fn a_time_that_is_none_or_without_end() {
-    for (value, words) in [("soon", "expected number"), ("10000000000000000000s", "it is longer than a year")] {
+    for (value, words) in [("soon", "expected number"), ("10000000000000000000s", "it is longer than a year")]
+    {
         for verb in ["up", "down", "verify", "credentials"] {
             let ran = nowhere().run(&[verb, "--timeout", value]);
             assert_refused(&ran, 2, &["invalid value", "--timeout", words]);
