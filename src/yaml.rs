@@ -64,6 +64,7 @@ fn words(error: &serde_yaml::Error) -> String {
         Error::SerdeInvalidType { expected, .. } | Error::SerdeInvalidValue { expected, .. } => {
             wanted(expected)
         }
+        Error::SerdeUnknownVariant { expected, .. } => wanted(&format!("one of {}", expected.join(", "))),
         other => UserMessageFormatter.format_message(other).into_owned(),
     }
 }

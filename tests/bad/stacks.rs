@@ -130,3 +130,25 @@ fn down_needs_no_more_of_a_stack_than_name_and_namespace() {
         assert_refused(&down(text), 2, &[words]);
     }
 }
+
+#[test]
+fn a_secret_that_is_written_in_the_wrong_place_is_not_told() {
+    let folder = stack("indiscreet", b"");
+    let up_with = |data: &str| {
+        let step = format!("{{name: main, secret: {{name: s, data: {data}}}}}");
+        let text = format!("name: indiscreet\nnamespace: indiscreet\nsteps:\n  - {step}\n");
+        fs::write(folder.path().join("stack.yaml"), text).expect("written");
+        up(&nowhere(), folder.path(), &[])
+    };
+    for (data, words) in [
+        ("{password: never-told}", "stack.yaml:4:53: one of value, random is wanted here"),
+        ("{password: {value: [never-told]}}", "stack.yaml:4:61: a string is wanted here"),
+        ("{password: {random: never-told}}", "stack.yaml:4:62: "),
+        ("{password: [never-told]}", "stack.yaml:4:53: "),
+        ("never-told", "stack.yaml:4:42: a mapping is wanted here"),
+    ] {
+        let ran = up_with(data);
+        assert_refused(&ran, 2, &[words]);
+        assert!(!ran.stderr.contains("never-told"), "{}", ran.stderr);
+    }
+}
