@@ -126,6 +126,11 @@ fn manifest(file: &str, place: &Location, value: Value, namespace: &str) -> Resu
     let object: Object = serde_json::from_value(value)
         .map_err(|error| YamlError::at(file, place, format!("no object of Kubernetes: {error}")))?;
     let name = ObjectRef::of(&object).ok_or_else(incomplete)?;
+    if name.namespace.as_deref() == Some("") {
+        let name = ObjectRef { namespace: None, ..name };
+        let message = format!("{name}: metadata.namespace is empty; name one, or leave it out");
+        return Err(YamlError::at(file, place, message));
+    }
     if let Some(known) = Kind::find(&name.gvk())
         && !known.namespaced
         && name.namespace.is_some()
@@ -135,10 +140,15 @@ fn manifest(file: &str, place: &Location, value: Value, namespace: &str) -> Resu
     for (field, present) in [
         ("metadata.generateName", object.metadata.generate_name.is_some()),
         ("metadata.managedFields", object.metadata.managed_fields.is_some()),
+        ("metadata.resourceVersion", object.metadata.resource_version.is_some()),
         ("metadata.uid", object.metadata.uid.is_some()),
     ] {
         if present {
-            return Err(YamlError::at(file, place, format!("{name}: {field} cannot be applied")));
+            return Err(YamlError::at(
+                file,
+                place,
+                format!("{name}: {field} cannot be applied; leave it out"),
+            ));
         }
     }
     let mut manifest = Manifest { name, object, file: file.to_owned(), line: Some(place.line()) };
