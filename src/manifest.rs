@@ -151,11 +151,28 @@ fn manifest(file: &str, place: &Location, value: Value, namespace: &str) -> Resu
             ));
         }
     }
+    if name.is(&object::SECRET)
+        && let Some(fault) = fault_of_secret(&object.data)
+    {
+        return Err(YamlError::at(file, place, format!("{name}: {fault}")));
+    }
     let mut manifest = Manifest { name, object, file: file.to_owned(), line: Some(place.line()) };
     if Kind::find(&manifest.name.gvk()).is_some_and(|known| known.namespaced) {
         manifest.set_default_namespace(namespace);
     }
     Ok(manifest)
+}
+
+/// What is wrong with what a Secret holds. The server would say it with the value, which is nobody's business.
+fn fault_of_secret(secret: &Value) -> Option<String> {
+    let fields = ["data", "stringData"].map(|field| (field, &secret[field]));
+    fields.into_iter().filter(|(_, held)| !held.is_null()).find_map(|(field, held)| match held.as_object() {
+        Some(entries) => {
+            let (key, _) = entries.iter().find(|(_, value)| !value.is_string() && !value.is_null())?;
+            Some(format!("{field}.{key} is no string; put it in quotes"))
+        }
+        None => Some(format!("{field} is no mapping")),
+    })
 }
 
 fn config_map(files: &Files, name: &str, paths: &[String], namespace: &str) -> Result<Manifest, Error> {

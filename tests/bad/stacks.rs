@@ -152,3 +152,19 @@ fn a_secret_that_is_written_in_the_wrong_place_is_not_told() {
         assert!(!ran.stderr.contains("never-told"), "{}", ran.stderr);
     }
 }
+
+#[test]
+fn a_secret_that_holds_no_strings_is_refused_and_not_told() {
+    let secret = |held: &str| format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\n{held}\n");
+    for (held, words) in [
+        ("stringData: {user: me, pin: 271828}", "stringData.pin is no string; put it in quotes"),
+        ("data: {pin: 271828}", "data.pin is no string; put it in quotes"),
+        ("stringData: {pin: [271828]}", "stringData.pin is no string"),
+        ("stringData: 271828", "stringData is no mapping"),
+    ] {
+        let folder = stack("numbers", secret(held).as_bytes());
+        let ran = up(&nowhere(), folder.path(), &[]);
+        assert_refused(&ran, 2, &[&format!("main.yaml:1:1: secret/s: {words}")]);
+        assert!(!ran.stderr.contains("271828"), "{}", ran.stderr);
+    }
+}
