@@ -71,14 +71,15 @@ async fn dispatch(cli: &Cli, printer: &Printer) -> anyhow::Result<Exit> {
     match &cli.command {
         Command::Up(options) => Ok(up::run(common, options, printer).await),
         Command::Down(options) => Ok(down::run(common, options, printer).await),
-        Command::Plan(options) => plan::run(common, options, printer).await,
-        Command::Status => status::run(common, printer).await,
-        Command::Verify(options) => verify::run(common, options, printer).await,
-        Command::Check(options) => check::run(common, options, printer).await,
+        Command::Plan(options) => session::watch(plan::run(common, options, printer)).await,
+        Command::Status => session::watch(status::run(common, printer)).await,
+        Command::Verify(options) => session::watch(verify::run(common, options, printer)).await,
+        // A helm that renders is told to end, too.
+        Command::Check(options) => session::watch(Box::pin(check::run(common, options, printer))).await,
         Command::Render(options) => render::run(common, options, printer),
         Command::Eject(options) => eject::run(common, options, printer),
         Command::Credentials(options) if options.rotate => Ok(rotate::run(common, options, printer).await),
-        Command::Credentials(options) => credentials::run(common, options, printer).await,
+        Command::Credentials(options) => session::watch(credentials::run(common, options, printer)).await,
         Command::Completions(options) => completions::run(options, printer),
     }
 }

@@ -2,12 +2,10 @@
 
 use std::time::Instant;
 
-use tokio::signal::ctrl_c;
-
 use crate::check;
 use crate::cli::{Check, Common, Output};
 use crate::commands::{stack, target};
-use crate::error::{Error, Exit};
+use crate::error::Exit;
 use crate::finding::{Finding, Outcome};
 use crate::plan::Plan;
 use crate::report::{Printer, findings};
@@ -29,12 +27,7 @@ pub(super) async fn run(common: &Common, options: &Check, printer: &Printer) -> 
             let _ = printer.data(&text.block(found));
         }
     };
-    let target = target(common);
-    let found = tokio::select! {
-        found = check::run(&target, plan, &how, &mut tell) => found,
-        // A helm that renders is told to end, too.
-        _ = ctrl_c() => return Err(Error::new(Exit::Interrupted, "interrupted").into()),
-    };
+    let found = check::run(&target(common), plan, &how, &mut tell).await;
     if is_text {
         let took = began.elapsed().as_secs_f64();
         printer.data(&format!("{} in {took:.1} s\n", findings::summary(&found)))?;

@@ -1,5 +1,7 @@
-//! A command that changes the cluster: its events go to a reporter, its signals to a token, its end to an exit code.
+//! A command that changes the cluster: its events go to a reporter, its signals to a token, its end to an exit code. One that
+//! changes nothing just ends at a signal.
 
+use std::future::pending;
 use std::path::Path;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -59,24 +61,41 @@ pub(super) async fn conduct(
     exit
 }
 
+/// Runs what changes nothing, until it is done or a signal ends it.
+pub(super) async fn watch(work: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+    let mut signals = Signals::take();
+    tokio::select! {
+        result = work => result,
+        _ = signals.next() => Err(Error::new(Exit::Interrupted, "interrupted").into()),
+    }
+}
+
 /// Passes the first signal on; returns at the second.
 async fn second_signal(events: &Events, cancel: &CancellationToken) -> Error {
-    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
-        // Without handlers the signals end the process at once, which the next run mends.
-        return std::future::pending().await;
-    };
-    let name = next(&mut interrupt, &mut terminate).await;
+    let mut signals = Signals::take();
+    let name = signals.next().await;
     events.send(Kind::Stopping { signal: name });
     cancel.cancel();
-    next(&mut interrupt, &mut terminate).await;
+    signals.next().await;
     Error::new(Exit::Interrupted, "interrupted twice; what was under way is left as it is")
         .hint("run the same again, which goes on from there")
 }
 
-async fn next(interrupt: &mut Signal, terminate: &mut Signal) -> &'static str {
-    tokio::select! {
-        _ = interrupt.recv() => "SIGINT",
-        _ = terminate.recv() => "SIGTERM",
+/// The signals that ask a command to end.
+struct Signals(Option<(Signal, Signal)>);
+
+impl Signals {
+    /// Takes them over from the system. Where that fails they end the process at once, which the next run mends.
+    fn take() -> Self {
+        Self(signal(SignalKind::interrupt()).and_then(|it| Ok((it, signal(SignalKind::terminate())?))).ok())
+    }
+
+    /// Awaits the next, and gives its name.
+    async fn next(&mut self) -> &'static str {
+        let Some((interrupt, terminate)) = &mut self.0 else { return pending().await };
+        tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+        }
     }
 }

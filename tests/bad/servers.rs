@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Instant;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::kubeconfigs::{Files, kubeconfig};
@@ -179,6 +180,27 @@ fn a_server_that_never_answers() {
         let _ = std::io::copy(stream, &mut std::io::sink());
     }));
     assert_refused(&ran, 3, &["failed to get the server's version", "no answer within 3 s", "cluster-info"]);
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_a_server() {
+    let mut config = kubeconfig();
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("bound");
+    config["clusters"][0]["cluster"]["server"] = json!(format!("http://{address}"));
+    let files = Files::new();
+    let bench = Bench::new(&files.write("config", &config.to_string()));
+    for verb in ["plan", "status", "verify", "check", "credentials"] {
+        for signal in [Signal::INT, Signal::TERM] {
+            let began = Instant::now();
+            let child = bench.start(&[verb]);
+            // It has come so far that it waits for an answer.
+            let _asked = silent.accept().expect("a request");
+            kill_process(Pid::from_child(&child), signal).expect("it is still running");
+            let ran = bench.finish(child, began);
+            assert_eq!(ran.code, 130, "{verb} at {signal:?}: {}", ran.stderr);
+        }
+    }
 }
 
 #[test]
