@@ -15,6 +15,8 @@ use crate::object::{self, Kind, Object, ObjectRef};
 use crate::stack::{Files, Stack, Step};
 use crate::yaml::{self, YamlError};
 
+mod faults;
+
 /// The annotation of a pod template that holds the hash of the ConfigMaps that its pods read.
 pub const CONFIG_HASH: &str = "bootstrap.internal/config-hash";
 
@@ -126,53 +128,14 @@ fn manifest(file: &str, place: &Location, value: Value, namespace: &str) -> Resu
     let object: Object = serde_json::from_value(value)
         .map_err(|error| YamlError::at(file, place, format!("no object of Kubernetes: {error}")))?;
     let name = ObjectRef::of(&object).ok_or_else(incomplete)?;
-    if name.namespace.as_deref() == Some("") {
-        let name = ObjectRef { namespace: None, ..name };
-        let message = format!("{name}: metadata.namespace is empty; name one, or leave it out");
-        return Err(YamlError::at(file, place, message));
-    }
-    if let Some(known) = Kind::find(&name.gvk())
-        && !known.namespaced
-        && name.namespace.is_some()
-    {
-        return Err(YamlError::at(file, place, format!("{name}: a {} has no namespace", known.kind)));
-    }
-    for (field, present) in [
-        ("metadata.generateName", object.metadata.generate_name.is_some()),
-        ("metadata.managedFields", object.metadata.managed_fields.is_some()),
-        ("metadata.resourceVersion", object.metadata.resource_version.is_some()),
-        ("metadata.uid", object.metadata.uid.is_some()),
-    ] {
-        if present {
-            return Err(YamlError::at(
-                file,
-                place,
-                format!("{name}: {field} cannot be applied; leave it out"),
-            ));
-        }
-    }
-    if name.is(&object::SECRET)
-        && let Some(fault) = fault_of_secret(&object.data)
-    {
-        return Err(YamlError::at(file, place, format!("{name}: {fault}")));
+    if let Some(fault) = faults::find(&name, &object) {
+        return Err(YamlError::at(file, place, fault));
     }
     let mut manifest = Manifest { name, object, file: file.to_owned(), line: Some(place.line()) };
     if Kind::find(&manifest.name.gvk()).is_some_and(|known| known.namespaced) {
         manifest.set_default_namespace(namespace);
     }
     Ok(manifest)
-}
-
-/// What is wrong with what a Secret holds. The server would say it with the value, which is nobody's business.
-fn fault_of_secret(secret: &Value) -> Option<String> {
-    let fields = ["data", "stringData"].map(|field| (field, &secret[field]));
-    fields.into_iter().filter(|(_, held)| !held.is_null()).find_map(|(field, held)| match held.as_object() {
-        Some(entries) => {
-            let (key, _) = entries.iter().find(|(_, value)| !value.is_string() && !value.is_null())?;
-            Some(format!("{field}.{key} is no string; put it in quotes"))
-        }
-        None => Some(format!("{field} is no mapping")),
-    })
 }
 
 fn config_map(files: &Files, name: &str, paths: &[String], namespace: &str) -> Result<Manifest, Error> {
