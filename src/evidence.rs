@@ -195,6 +195,12 @@ pub(crate) fn last_seen(event: &Event) -> Option<Timestamp> {
     in_series.max(last).max(first).or(event.metadata.creation_timestamp.as_ref().map(|time| time.0))
 }
 
+/// Tells whether an event happened last before a time.
+pub(crate) fn is_older(event: &Object, time: Timestamp) -> bool {
+    let event = typed::<Event>([event]).pop();
+    event.and_then(|event| last_seen(&event)).is_some_and(|seen| seen < time)
+}
+
 /// How often an event happened.
 pub(crate) fn times(event: &Event) -> u32 {
     let series = event.series.as_ref().and_then(|series| series.count);

@@ -1,4 +1,5 @@
-//! Why pods of an object could not be made: a `ReplicaSet` has a condition for it, of others only events tell.
+//! Why pods of an object could not be made. Events tell; the condition that a `ReplicaSet` has for it is left as it was first
+//! said, and counts only where there are none.
 
 use k8s_openapi::api::core::v1::Event;
 use serde_json::Value;
@@ -16,26 +17,29 @@ pub(super) fn reason(name: &ObjectRef, live: &Object, evidence: &Evidence) -> Op
         return None;
     }
     let maker = evidence.maker.as_ref()?;
-    let maker_name = ObjectRef::of(maker)?;
-    let failure = condition(maker, "ReplicaFailure").filter(|failure| failure.status == "True");
-    let (reason, message, is_of_this_run) = if let Some(failure) = failure {
-        (failure.reason.to_owned(), failure.message.to_owned(), true)
-    } else {
-        let event = newest(evidence.about(&maker.metadata).filter(|event| is_failure(event)))?;
-        let message = event.message.clone().unwrap_or_default();
-        ("FailedCreate".to_owned(), message, evidence.is_of_this_run(event))
+    let of = |reason: &str, message: &str| PodReason {
+        pod: ObjectRef::of(maker).map(|name| short(&name)).unwrap_or_default(),
+        container: None,
+        reason: reason.to_owned(),
+        message: words::creation(message).to_owned(),
     };
-    let is_final = match words::refusal(&message) {
-        Refusal::Final => true,
-        // What was said before others had gone says nothing of the room that they have made.
-        Refusal::Quota => {
-            let mut said = evidence.about(&maker.metadata).filter(|event| is_failure(event));
-            !evidence.pods_are_leaving && said.any(|event| evidence.is_of_this_run(event))
-        }
-        Refusal::Passing => false,
-    };
-    let what = PodReason { pod: short(&maker_name), container: None, reason, message };
-    Some(Reason::trouble(what, is_final && is_of_this_run))
+    let failures = || evidence.about(&maker.metadata).filter(|event| is_failure(event));
+    if let Some(event) = newest(failures().filter(|event| evidence.is_of_this_run(event))) {
+        let message = event.message.as_deref().unwrap_or_default();
+        let is_permanent = match words::refusal(message) {
+            Refusal::Final => true,
+            // What was said before others had gone says nothing of the room that they have made.
+            Refusal::Quota => !evidence.pods_are_leaving,
+            Refusal::Passing => false,
+        };
+        return Some(Reason::trouble(of("FailedCreate", message), is_permanent));
+    }
+    // What was said before this run may be mended, and the condition keeps the first failure of all.
+    if let Some(event) = newest(failures()) {
+        return Some(Reason::passing(of("FailedCreate", event.message.as_deref().unwrap_or_default())));
+    }
+    let failure = condition(maker, "ReplicaFailure").filter(|failure| failure.status == "True")?;
+    Some(Reason::passing(of(failure.reason, failure.message)))
 }
 
 fn is_failure(event: &Event) -> bool {

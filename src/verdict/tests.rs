@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -22,6 +23,8 @@ struct Expected {
     /// Whether the cluster is one on this machine.
     #[serde(default)]
     local: bool,
+    /// When the run began; events from before are not of it.
+    began: Option<Time>,
     /// What the run brings yet, with the keys that it has.
     #[serde(default)]
     promised: Vec<Promise>,
@@ -64,7 +67,8 @@ struct Held {
 }
 
 impl Held {
-    fn sights(&self) -> Sights<'_> {
+    fn sights(&self, began: Option<&Time>) -> Sights<'_> {
+        let is_bygone = |event: &&Object| began.is_some_and(|began| evidence::is_older(event, began.0));
         Sights {
             pods: self.pods.iter().collect(),
             all_pods: self.pods.iter().collect(),
@@ -74,14 +78,19 @@ impl Held {
             volumes: self.volumes.iter().collect(),
             nodes: self.nodes.iter().collect(),
             storage_classes: self.storage_classes.as_ref().map(|classes| classes.iter().collect()),
-            ..Sights::default()
+            bygone: self
+                .events
+                .iter()
+                .filter(is_bygone)
+                .filter_map(|event| event.metadata.uid.clone())
+                .collect(),
         }
     }
 
     /// The reasons of an object as a test writes them, and whether an image is being pulled for it.
     fn told(&self, object: &Object, under: &Expected) -> (Vec<String>, bool) {
         let name = ObjectRef::of(object).expect("the object has a kind and a name");
-        let evidence = Evidence::of(&name, object, &self.sights());
+        let evidence = Evidence::of(&name, object, &self.sights(under.began.as_ref()));
         let mut crashes = Crashes::default();
         for pod in evidence.pods.iter().chain(&evidence.old_pods) {
             crashes.observe(pod, false);

@@ -135,7 +135,14 @@ pub(super) enum Refusal {
     Passing,
 }
 
-/// What is said of a pod that could not be made.
+/// Why a pod could not be made, without its name, which is another at each try.
+pub(super) fn creation(message: &str) -> &str {
+    let message = message.strip_prefix("(combined from similar events): ").unwrap_or(message);
+    let message = message.strip_prefix("Error creating: ").unwrap_or(message);
+    message.split_once(" is forbidden: ").map_or(message, |(_, why)| why)
+}
+
+/// Whether a pod that could not be made may be made yet, by what is said of it.
 pub(super) fn refusal(message: &str) -> Refusal {
     if message.contains("failed calling webhook") {
         Refusal::Passing
@@ -248,6 +255,8 @@ mod tests {
         ] {
             assert_eq!(refusal(message), expected, "{message}");
         }
+        let combined = "(combined from similar events): Error creating: pods \"app-7fdbc7f9f5-465zq\" is forbidden: exceeded quota: small";
+        assert_eq!(creation(combined), "exceeded quota: small");
         assert_eq!(missing_class("storageclass.storage.k8s.io \"fast-ssd\" not found"), Some("fast-ssd"));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan as _};
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::Pod;
 
 use super::board::{Board, Source};
 use crate::evidence::{self, Evidence, Sights};
@@ -124,7 +124,11 @@ impl Reasons {
         let version =
             |event: &&Object| Some((event.metadata.uid.clone()?, event.metadata.resource_version.clone()));
         let past = self.past.entry(namespace.cloned()).or_insert_with(|| Past {
-            events: events.iter().filter(|event| is_older(event, began)).filter_map(version).collect(),
+            events: events
+                .iter()
+                .filter(|event| evidence::is_older(event, began))
+                .filter_map(version)
+                .collect(),
             pods_were_leaving: false,
         });
         if past.pods_were_leaving && !pods_are_leaving {
@@ -135,11 +139,6 @@ impl Reasons {
             events.iter().filter_map(version).filter(|(uid, version)| past.events.get(uid) == Some(version));
         unchanged.map(|(uid, _)| uid).collect()
     }
-}
-
-fn is_older(event: &Object, began: Timestamp) -> bool {
-    let event = serde_json::to_value(event).and_then(serde_json::from_value::<Event>);
-    event.ok().and_then(|event| evidence::last_seen(&event)).is_some_and(|seen| seen < began)
 }
 
 fn sources(name: &ObjectRef, kinds: &[Kind]) -> Vec<Source> {
