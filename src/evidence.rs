@@ -5,13 +5,17 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    Event, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodCondition, PodStatus,
+    ContainerStatus, Event, Node, PersistentVolume, PersistentVolumeClaim, Pod, PodCondition, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::de::DeserializeOwned;
 
 use crate::object::{self, Kind, Object, ObjectRef};
 use crate::status::{self, count, text};
+
+pub(crate) use standing::{ORDINARY, Standing};
+
+mod standing;
 
 /// The kinds whose pods, or whose events, tell more than their own status.
 const EXPLAINED: [Kind; 7] = [
@@ -65,6 +69,8 @@ pub(crate) struct Evidence {
     pub(crate) nodes: Vec<Node>,
     /// `None` while they are not known.
     pub(crate) storage_classes: Option<Vec<String>>,
+    /// The containers of these pods that wait as they did before this run.
+    pub(crate) standing: Standing,
     bygone: HashSet<String>,
 }
 
@@ -111,6 +117,7 @@ impl Evidence {
             nodes: typed(seen.nodes.iter().copied().filter(is_of_use)),
             storage_classes: classes
                 .map(|classes| classes.iter().filter_map(|class| class.metadata.name.clone()).collect()),
+            standing: Standing::default(),
             bygone: seen.bygone.clone(),
             pods,
             old_pods,
@@ -141,11 +148,28 @@ impl Evidence {
         !event.metadata.uid.as_ref().is_some_and(|uid| self.bygone.contains(uid))
     }
 
+    /// Tells whether a container's state is of this run: its pod is, or the kubelet has failed with it again since.
+    pub(crate) fn was_tried(&self, pod: &Pod, container: &str) -> bool {
+        // During a back-off a kubelet repeats with each look that there is one.
+        let is_try = |event: &&Event| {
+            let message = event.message.as_deref().unwrap_or_default();
+            event.reason.as_deref() == Some("Failed") && !message.ends_with("ImagePullBackOff")
+        };
+        !self.standing.holds(pod, container)
+            || self.of_container(pod, container).filter(is_try).any(|event| self.is_of_this_run(event))
+    }
+
     /// The node of a pod, if it has one that is known.
     pub(crate) fn node_of(&self, pod: &Pod) -> Option<&Node> {
         let name = node_name(pod)?;
         self.nodes.iter().find(|node| node.metadata.name.as_deref() == Some(name))
     }
+}
+
+/// The containers of a pod, init containers first, as they run.
+pub(crate) fn containers(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
+    let init = status.init_container_statuses.iter().flatten();
+    init.chain(status.container_statuses.iter().flatten())
 }
 
 /// The names of the claims that a pod mounts.

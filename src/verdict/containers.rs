@@ -1,31 +1,17 @@
 //! What a single container waits for, and whether it will wait for ever.
 
-use k8s_openapi::api::core::v1::{
-    Container, ContainerStateTerminated, ContainerStatus, Pod, PodStatus, Probe,
-};
+use k8s_openapi::api::core::v1::{Container, ContainerStateTerminated, ContainerStatus, Pod, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{Circumstances, Crashes, Reason, pods, pulls, words};
 use crate::event::PodReason;
-use crate::evidence::{Evidence, newest, times};
+use crate::evidence::{self, Evidence, newest, times};
 
 /// The `ConfigMaps` that the cluster itself puts into every namespace, a while after it was made.
 const CLUSTERS_OWN: [&str; 2] = ["kube-root-ca.crt", "openshift-service-ca.crt"];
 
-/// What a container waits for while nothing is wrong with it.
-pub(super) const ORDINARY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
-
 /// Why an image is not there, other than that it is being pulled.
 const PULLS: [&str; 3] = ["ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"];
-
-/// Why an image will never be there, whatever is said.
-const NEVER_PULLED: [&str; 2] = ["InvalidImageName", "ErrImageNeverPull"];
-
-/// Init containers first, as they run.
-pub(super) fn all(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
-    let init = status.init_container_statuses.iter().flatten();
-    init.chain(status.container_statuses.iter().flatten())
-}
 
 /// `None` for a container that is as it should be, or has only to wait for its turn.
 pub(super) fn reason(
@@ -43,32 +29,39 @@ pub(super) fn reason(
     };
     let state = container.state.as_ref()?;
     let is_hopeless = crashes.is_some_and(|crashes| crashes.is_hopeless(pod, container));
+    // What stands from before this run may be mended.
+    let was_tried = evidence.was_tried(pod, &container.name);
     if let Some(waiting) = &state.waiting {
         let reason = waiting.reason.as_deref().unwrap_or("Waiting");
         let message = waiting.message.as_deref().unwrap_or_default();
         return Some(match reason {
-            _ if ORDINARY.contains(&reason) => {
+            _ if evidence::ORDINARY.contains(&reason) => {
                 let pull = pulls::running(pod, container, evidence)?;
                 Reason::ordinary(of("Pulling", pull.message.clone().unwrap_or_default()))
             }
-            _ if NEVER_PULLED.contains(&reason) => Reason::trouble(of(reason, message.to_owned()), true),
+            // Whatever is said, and whoever has mended what.
+            "InvalidImageName" => Reason::trouble(of(reason, message.to_owned()), true),
+            "ErrImageNeverPull" => Reason::trouble(of(reason, message.to_owned()), was_tried),
             _ if PULLS.contains(&reason) => {
                 let (message, tries) = pull_failure(pod, container, message, evidence);
-                let is_permanent = words::pull_is_hopeless(&message, &container.image);
+                let is_permanent = was_tried && words::pull_is_hopeless(&message, &container.image);
                 let counted = if is_permanent { String::new() } else { format!("; tries: {}", tries.max(1)) };
                 Reason::trouble(of(reason, message + &counted), is_permanent)
             }
             "CrashLoopBackOff" => {
-                let is_permanent = is_hopeless || last_end(container).is_some_and(cannot_start);
+                let is_permanent = is_hopeless || was_tried && last_end(container).is_some_and(cannot_start);
                 Reason::trouble(of(reason, crash(pod, container)), is_permanent)
             }
             "CreateContainerConfigError" => {
                 let missing =
                     words::missing(message).is_some_and(|missing| !comes_yet(&missing, pod, around));
-                let is_permanent = missing || message.contains("runAsNonRoot");
+                let is_permanent = was_tried && (missing || message.contains("runAsNonRoot"));
                 Reason::trouble(of(reason, message.to_owned()), is_permanent)
             }
-            _ => Reason::trouble(of(reason, message.to_owned()), words::start_is_hopeless(message)),
+            _ => {
+                let is_permanent = was_tried && words::start_is_hopeless(message);
+                Reason::trouble(of(reason, message.to_owned()), is_permanent)
+            }
         });
     }
     if let Some(ended) = state.terminated.as_ref().filter(|ended| ended.exit_code != 0) {
@@ -77,7 +70,7 @@ pub(super) fn reason(
             0 => end(pod, container, ended),
             restarts => format!("{}, {}", end(pod, container, ended), counted(restarts)),
         };
-        return Some(Reason::trouble(of(reason, message), is_hopeless || cannot_start(ended)));
+        return Some(Reason::trouble(of(reason, message), is_hopeless || was_tried && cannot_start(ended)));
     }
     if state.running.is_some() && !container.ready {
         let answers = evidence.of_container(pod, &container.name);

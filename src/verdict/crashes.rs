@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
-use super::containers;
+use crate::evidence;
 
 /// How many restarts it takes until more of them would change nothing.
 const ENOUGH: i32 = 3;
@@ -29,7 +29,7 @@ impl Crashes {
     /// once more.
     pub(crate) fn observe(&mut self, pod: &Pod, is_old: bool) {
         let (Some(uid), Some(status)) = (&pod.metadata.uid, &pod.status) else { return };
-        for container in containers::all(status) {
+        for container in evidence::containers(status) {
             let code = last_code(container);
             let restarts = container.restart_count;
             let seen = self.0.entry((uid.clone(), container.name.clone())).or_insert_with(|| Seen {
@@ -87,7 +87,7 @@ mod tests {
             let pod = pod(*restarts, *code);
             crashes.observe(&pod, is_old);
             let status = pod.status.as_ref().expect("a status");
-            last = crashes.is_hopeless(&pod, containers::all(status).next().expect("a container"));
+            last = crashes.is_hopeless(&pod, evidence::containers(status).next().expect("a container"));
         }
         last
     }

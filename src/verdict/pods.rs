@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Circumstances, Crashes, Reason, claim, containers, fit, volumes, words};
 use crate::event::PodReason;
-use crate::evidence::{Evidence, newest, unscheduled, waits_for_a_node};
+use crate::evidence::{self, Evidence, newest, unscheduled, waits_for_a_node};
 use crate::object::{self, Object, ObjectRef};
 use crate::status::{self, text};
 
@@ -55,7 +55,8 @@ pub(crate) fn stuck(
 
 /// Tells whether a pod will not become ready as it is.
 fn is_broken(pod: &Pod, evidence: &Evidence, around: &Circumstances) -> bool {
-    const BROKEN: [&str; 6] = [
+    const BROKEN: [&str; 7] = [
+        "ErrImageNeverPull",
         "ErrImagePull",
         "ImagePullBackOff",
         "CrashLoopBackOff",
@@ -85,7 +86,7 @@ pub(super) fn of_one(
         let message = with_node(pod, evidence, message);
         return vec![Reason::passing(of_pod(pod, reason, message))];
     }
-    let mut reasons: Vec<_> = containers::all(status)
+    let mut reasons: Vec<_> = evidence::containers(status)
         .filter_map(|container| containers::reason(pod, container, evidence, crashes, around))
         .collect();
     if reasons.is_empty() && waits_for_a_node(pod) {

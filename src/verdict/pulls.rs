@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Event, Pod};
 
-use super::{containers, pods};
-use crate::evidence::{Evidence, newest};
+use super::pods;
+use crate::evidence::{self, Evidence, newest};
 
 /// The pull of one container's image.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -17,7 +17,7 @@ pub(crate) struct Pull {
 /// The pulls for an object's newest pods that have begun and not ended.
 pub(crate) fn pulls(evidence: &Evidence) -> Vec<Pull> {
     let pods = evidence.pods.iter().filter_map(|pod| Some((pod, pod.status.as_ref()?)));
-    pods.flat_map(|(pod, status)| containers::all(status).map(move |container| (pod, container)))
+    pods.flat_map(|(pod, status)| evidence::containers(status).map(move |container| (pod, container)))
         .filter(|(pod, container)| running(pod, container, evidence).is_some())
         .map(|(pod, container)| Pull {
             pod: pods::name_of(pod),
@@ -35,7 +35,7 @@ pub(super) fn running<'a>(
 ) -> Option<&'a Event> {
     let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
     let waits_for_it = waiting.is_some_and(|waiting| {
-        waiting.reason.as_deref().is_none_or(|reason| containers::ORDINARY.contains(&reason))
+        waiting.reason.as_deref().is_none_or(|reason| evidence::ORDINARY.contains(&reason))
     });
     let of_pulls = evidence
         .of_container(pod, &container.name)

@@ -23,7 +23,7 @@ struct Expected {
     /// Whether the cluster is one on this machine.
     #[serde(default)]
     local: bool,
-    /// When the run began; events from before are not of it.
+    /// When the run began; pods and events from before are not of it.
     began: Option<Time>,
     /// What the run brings yet, with the keys that it has.
     #[serde(default)]
@@ -90,10 +90,14 @@ impl Held {
     /// The reasons of an object as a test writes them, and whether an image is being pulled for it.
     fn told(&self, object: &Object, under: &Expected) -> (Vec<String>, bool) {
         let name = ObjectRef::of(object).expect("the object has a kind and a name");
-        let evidence = Evidence::of(&name, object, &self.sights(under.began.as_ref()));
+        let mut evidence = Evidence::of(&name, object, &self.sights(under.began.as_ref()));
         let mut crashes = Crashes::default();
         for pod in evidence.pods.iter().chain(&evidence.old_pods) {
-            crashes.observe(pod, false);
+            let is_old = under.began.is_some() && pod.metadata.creation_timestamp < under.began;
+            crashes.observe(pod, is_old);
+            if is_old {
+                evidence.standing.observe(pod);
+            }
         }
         let promised = under.promised.iter().map(|it| (it.object.clone(), it.keys.iter().cloned().collect()));
         let promised = Promised { objects: promised.collect(), ..Promised::default() };

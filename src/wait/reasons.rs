@@ -1,5 +1,5 @@
 //! Why the objects of a wait are not Current, told from what the watches have brought around them. Remembers what must be
-//! seen more than once: how containers crash, and which events are older than the run.
+//! seen more than once: how containers crash, and what is from before the run.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use jiff::{Timestamp, ToSpan as _};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::board::{Board, Source};
-use crate::evidence::{self, Evidence, Sights};
+use crate::evidence::{self, Evidence, Sights, Standing};
 use crate::object::{self, Kind, Object, ObjectRef};
 use crate::verdict::{self, Circumstances, Crashes, Pull, Reason};
 
@@ -22,6 +22,7 @@ pub(super) struct Reasons {
     /// What is older than this is from before the run.
     began: Timestamp,
     crashes: Crashes,
+    standing: Standing,
     /// What is over, by namespace.
     past: HashMap<Option<String>, Past>,
 }
@@ -52,7 +53,13 @@ impl Reasons {
     /// For a run that began then.
     pub(super) fn new(circumstances: Arc<Circumstances>, began: Timestamp) -> Self {
         let began = began.saturating_sub(SKEW.seconds()).unwrap_or(began);
-        Self { circumstances, began, crashes: Crashes::default(), past: HashMap::new() }
+        Self {
+            circumstances,
+            began,
+            crashes: Crashes::default(),
+            standing: Standing::default(),
+            past: HashMap::new(),
+        }
     }
 
     /// Tells why an object waits; nothing for a kind whose own status says it all.
@@ -65,10 +72,14 @@ impl Reasons {
             sources.extend(self::sources(name, &[object::REPLICA_SET]));
         }
         let seen = self.sights(name.namespace.as_ref(), board);
-        let evidence = Evidence::of(name, live, &seen);
-        for pod in evidence.pods.iter().chain(&evidence.old_pods) {
+        let mut evidence = Evidence::of(name, live, &seen);
+        for pod in evidence.pods.iter().chain(&evidence.old_pods).chain(&evidence.provisioning_pods) {
             self.crashes.observe(pod, self.is_old(pod));
+            if self.is_old(pod) {
+                self.standing.observe(pod);
+            }
         }
+        evidence.standing = self.standing.clone();
         if name.is(&object::CLAIM) || evidence.pods.iter().any(evidence::waits_for_a_node) {
             const AROUND: [Kind; 3] = [object::CLAIM, object::VOLUME, object::STORAGE_CLASS];
             sources.extend(self::sources(name, &AROUND));

@@ -76,6 +76,27 @@ async fn an_image_that_does_not_exist_ends_the_wait_at_once() {
 }
 
 #[tokio::test]
+async fn a_pull_that_failed_before_the_run_is_a_verdict_when_it_fails_again() {
+    let mut run = Run::start();
+    let old = |version: u32, reason: &str| {
+        let mut pod = pod(version, 0, &waiting(reason, "example.com/grafana:1: not found"), &json!({}));
+        pod["metadata"]["creationTimestamp"] = "2026-11-24T03:00:00Z".into();
+        pod
+    };
+    run.server.put("replicasets", &[replica_set()]);
+    run.server.put("pods", &[old(3, "ImagePullBackOff")]);
+    let object = deployment("grafana", 5, 0);
+    let waiting_for = run.until_current(vec![seen(&object)]);
+    let _watch = run.deployments(&[object]).await;
+    let pods = run.server.watch_around(PODS).await;
+    while !run.hear().await.contains("not found") {}
+    assert!(!waiting_for.is_finished());
+    pods.send("MODIFIED", &old(7, "ErrImagePull"));
+    let error = run.end_of(waiting_for).await.expect_err("a verdict");
+    assert_eq!(error.unready()[0].pods[0].reason, "ErrImagePull");
+}
+
+#[tokio::test]
 async fn a_registry_that_is_busy_is_a_trouble_and_no_verdict() {
     let mut run = Run::start();
     run.server.put("replicasets", &[replica_set()]);
