@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -89,6 +90,8 @@ pub struct Surroundings<'a> {
     pub served: BTreeSet<Served>,
     /// Workloads with an image that is still being pulled.
     pub pulling: BTreeSet<ObjectRef>,
+    /// When the run began that waits for the object: a rollout that was given up before may go on since.
+    pub began: Option<Timestamp>,
 }
 
 /// Tells how an object stands.

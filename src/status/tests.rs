@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 
 use super::{Assessment, Served, Status, Surroundings, assess, warnings};
@@ -45,6 +46,8 @@ struct Around {
     /// `group/version` or `group/version/resource`.
     served: Vec<String>,
     pulling: bool,
+    /// When the run began.
+    began: Option<Time>,
 }
 
 impl Around {
@@ -56,6 +59,7 @@ impl Around {
             together: self.together.iter().collect(),
             served: self.served.iter().map(|path| served(path)).collect(),
             pulling: if self.pulling { BTreeSet::from([name.clone()]) } else { BTreeSet::new() },
+            began: self.began.as_ref().map(|began| began.0),
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn deployment(name: &ObjectRef, object: &Object, around: &Surrounding
     let late = condition(object, "Progressing")
         .filter(|progress| progress.is("False") && progress.reason == "ProgressDeadlineExceeded");
     match late {
-        Some(progress) if !is_older_than_spec(progress.updated, object) => {
+        Some(progress) if !is_over(progress.updated, object, around) => {
             if around.pulling.contains(name) {
                 Assessment::in_progress(format!("{missing}; an image is still being pulled"))
             } else {
@@ -165,14 +165,16 @@ fn surplus(have: i64, wanted: i64) -> Option<String> {
     }
 }
 
-/// A rollout that once missed its deadline keeps that condition when its manifest is mended, until the controller sees
-/// progress: then the condition speaks of the manifest before. Times have whole seconds, as has the deadline.
-fn is_older_than_spec(condition_updated: &str, object: &Object) -> bool {
+/// A rollout that once missed its deadline keeps that condition until the controller sees progress, also when its manifest is
+/// mended, or what its pods lacked: then the condition speaks of the time before. Times have whole seconds, as has the
+/// deadline.
+fn is_over(condition_updated: &str, object: &Object, around: &Surroundings<'_>) -> bool {
     let entries = object.metadata.managed_fields.iter().flatten();
     let spec_written =
         entries.filter(|entry| entry.subresource.is_none()).filter_map(|entry| entry.time.as_ref()).max();
-    match (condition_updated.parse::<Timestamp>(), spec_written) {
-        (Ok(updated), Some(written)) => updated <= written.0,
+    let since = spec_written.map(|written| written.0).max(around.began);
+    match (condition_updated.parse::<Timestamp>(), since) {
+        (Ok(updated), Some(since)) => updated <= since,
         _ => false,
     }
 }

@@ -20,7 +20,7 @@ const SKEW: i64 = 5;
 pub(super) struct Reasons {
     circumstances: Arc<Circumstances>,
     /// What is older than this is from before the run.
-    began: Timestamp,
+    pub(super) began: Timestamp,
     crashes: Crashes,
     standing: Standing,
     /// What is over, by namespace.

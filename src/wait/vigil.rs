@@ -123,6 +123,7 @@ impl Vigil {
             together: evidence.iter().filter(|(_, there)| *there).filter_map(|(object, _)| *object).collect(),
             served: self.served.clone(),
             pulling: BTreeSet::new(),
+            began: Some(self.reasons.began),
         };
         let mut judgement = Judgement { is_settled: true, ..Judgement::default() };
         for (candidate, (object, there)) in self.awaited.iter().zip(evidence) {
