@@ -196,7 +196,7 @@ impl Helm {
     ///
     /// # Errors
     /// Exit 3 for an unusable helm, 4 for another owner, 6 out of time, 130 when cancelled, 1 when the API server went away
-    /// under it, else 5; with helm's own words.
+    /// under it or something else may pass, else 5; with helm's own words.
     pub async fn upgrade(
         &self,
         release: &Release,

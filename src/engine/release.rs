@@ -9,7 +9,8 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use tempfile::TempDir;
-use tokio::time::{Instant, timeout};
+use tokio::select;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::apply::{self, Leave};
 use crate::cluster::RequestError;
@@ -28,8 +29,9 @@ use crate::live::Live;
 use crate::plan::{Plan, PlannedRelease, PlannedStep};
 use crate::wait::Awaited;
 
-/// How often helm is started for a release when the API server goes away under it.
-const TRIES: usize = 4;
+/// The pause before helm is started once more for a release; each further one is twice as long, up to the last.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LAST_PAUSE: Duration = Duration::from_secs(15);
 
 /// How long a chart may take before that is worth a word.
 const UNREMARKABLE: Duration = Duration::from_secs(3);
@@ -142,7 +144,7 @@ pub(super) async fn carry_out(
     Ok(())
 }
 
-/// Runs helm, and again when the API server went away under it: what that has left is judged anew.
+/// Runs helm, and again while it fails for what may pass: what that has left is judged anew.
 async fn finish(
     run: &Run,
     step: &PlannedStep,
@@ -151,15 +153,23 @@ async fn finish(
     work: &Work,
     deadline: Instant,
 ) -> Result<Option<Record>, StepError> {
-    let mut work = work.clone();
-    for _ in 1..TRIES {
-        match run_helm(run, step, planned, judged, &work, deadline).await {
-            Err(StepError::Failed(error, _))
-                if error.exit() == Exit::Unexpected && !run.stop.is_cancelled() => {}
-            ended => return ended,
+    let (release, mut work, mut pause) = (planned.release(), work.clone(), FIRST_PAUSE);
+    loop {
+        let error = match run_helm(run, step, planned, judged, &work, deadline).await? {
+            Ok(record) => return Ok(record),
+            Err(error) => error,
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left <= FIRST_PAUSE {
+            return Err(error.exiting(Exit::Timeout).into());
         }
-        // Answered only when the server is back.
-        let release = planned.release();
+        let words = error.causes().join("; ").replace('\n', "; ");
+        run.events.send(Kind::Waiting { what: format!("helm to get further with {release} ({words})") });
+        select! {
+            () = run.stop.cancelled() => return Err(StepError::Cut),
+            () = sleep(pause.min(left.saturating_sub(FIRST_PAUSE))) => pause = (pause * 2).min(LAST_PAUSE),
+        }
+        // Answered only when the server is there.
         let records = helm::records(&run.cluster, &release.namespace, &[release.name.as_str()]).await?;
         let mut live = Live::default();
         live.read(&run.cluster, records.iter().flat_map(Record::objects))
@@ -182,9 +192,9 @@ async fn finish(
             Decision::Refuse(refusal) => return Err(refused(&refusal, &release).into()),
         }
     }
-    run_helm(run, step, planned, judged, &work, deadline).await
 }
 
+/// Runs helm once. The inner error is one of helm's own that may pass.
 async fn run_helm(
     run: &Run,
     step: &PlannedStep,
@@ -192,7 +202,7 @@ async fn run_helm(
     judged: &JudgedRelease,
     work: &Work,
     deadline: Instant,
-) -> Result<Option<Record>, StepError> {
+) -> Result<Result<Option<Record>, Error>, StepError> {
     let release = planned.release();
     for drift in &work.drift {
         run.events.send(Kind::DriftReverted {
@@ -226,35 +236,39 @@ async fn run_helm(
     let helm = run.helm.as_ref().expect("helm was looked for when the release was judged");
     let until = Until { deadline, cancelled: run.cancel.clone() };
     let force_conflicts = work.force || judged.leave.force_conflicts;
-    match work.repair {
-        Some(Repair::Uninstall) => helm.uninstall(&release, &until).await?,
-        Some(Repair::Rollback(revision)) => {
-            helm.rollback(&release, revision, force_conflicts, &until).await?;
-        }
-        None => {}
-    }
     let take_ownership = judged.leave.adopt;
     let upgrade = Upgrade { chart: &judged.chart, values: &planned.values, force_conflicts, take_ownership };
-    if let Err(error) = helm.upgrade(&release, &upgrade, &until).await {
+    let working = async {
+        match work.repair {
+            Some(Repair::Uninstall) => helm.uninstall(&release, &until).await?,
+            Some(Repair::Rollback(revision)) => {
+                helm.rollback(&release, revision, force_conflicts, &until).await?;
+            }
+            None => {}
+        }
+        helm.upgrade(&release, &upgrade, &until).await
+    };
+    if let Err(error) = working.await {
         // What helm was cut off from may be there in a moment; what it has ended by itself is not.
         if matches!(error.exit(), Exit::Refused | Exit::Doomed) {
             // The news is helm's failure, whether or not its name can be taken off the inventory.
             let _ = forget_unmade(run, &release).await;
         }
-        return Err(match error.exit() {
+        return match error.exit() {
+            Exit::Unexpected => Ok(Err(error)),
             Exit::Doomed => {
                 let words = error.causes().join("\n");
                 let hooks = diagnose::failed_hooks(&run.cluster, &release.namespace, &words).await;
-                StepError::Failed(error, hooks)
+                Err(StepError::Failed(error, hooks))
             }
-            _ => error.into(),
-        });
+            _ => Err(error.into()),
+        };
     }
     let mut records = helm::records(&run.cluster, &release.namespace, &[release.name.as_str()]).await?;
     let record = records.pop();
     let made = record.as_ref().map(|record| (judged.digest.clone(), record.revision));
     remember(run, step, &release, made).await?;
-    Ok(record)
+    Ok(Ok(record))
 }
 
 fn refused(refusal: &Refusal, release: &Release) -> Error {

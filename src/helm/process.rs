@@ -76,17 +76,21 @@ const REFUSALS: [&str; 3] = [
     "another operation (install/upgrade/rollback) is in progress",
 ];
 
-/// What helm says when the API server went away under it, in the words of Go's network code and of the server. The first was
-/// recorded from Helm 4.3.1.
-const LOST: [&str; 4] = [
-    // server-side apply failed for object ns/x /v1, Kind=ConfigMap: Patch "https://…": read tcp …: read: connection reset by peer
+/// What helm says when the API server went away under it or could not do its part just now, in the words of Go's network code and of
+/// the server. The tests have a sample of each.
+const PASSING: [&str; 12] = [
     "connection reset by peer",
-    // Kubernetes cluster unreachable: Get "https://…/version": dial tcp 127.0.0.1:1: connect: connection refused
     "connect: connection refused",
-    // … Patch "https://…": unexpected EOF
-    "EOF",
-    // the server is currently unable to handle the request: it starts or stops
+    "\": EOF",
+    "\": unexpected EOF",
+    "i/o timeout",
+    "TLS handshake timeout",
+    "context deadline exceeded",
     "the server is currently unable to handle the request",
+    "the server has received too many requests",
+    "the server was unable to return a response in the time allotted",
+    "etcdserver: ",
+    "failed calling webhook",
 ];
 
 impl Ended {
@@ -102,17 +106,17 @@ impl Ended {
             Some(exit) => exit,
             None if late => Exit::Timeout,
             None if REFUSALS.iter().any(|text| self.words.contains(text)) => Exit::Refused,
-            None if self.is_lost() => Exit::Unexpected,
+            None if self.may_pass() => Exit::Unexpected,
             None => Exit::Doomed,
         };
         let error = Error::new(exit, message);
         if self.words.is_empty() { error } else { error.because(self.words) }
     }
 
-    /// Tells whether it was the API server that went away; a chart repository that is not reached is another matter.
-    fn is_lost(&self) -> bool {
+    /// Tells whether it was the API server's failure and may pass; a chart repository that is not reached is another matter.
+    fn may_pass(&self) -> bool {
         let says = |text: &str| self.words.contains(text);
-        !says("chart repository") && LOST.iter().any(|text| says(text))
+        !says("chart repository") && PASSING.iter().any(|text| says(text))
     }
 }
 

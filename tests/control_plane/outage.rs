@@ -1,4 +1,4 @@
-//! An API server that goes away in the middle of a run, and comes back or does not.
+//! An API server that goes away in the middle of a run, or cannot do its part, and comes back or does not.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use devcluster::{ControlPlane, Tool};
 
 use crate::support::Bench;
 use crate::watched::Watched;
-use crate::{Scene, config_map};
+use crate::{CLUSTER, Scene, assert_says, config_map};
 
 const DEPLOYMENT: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: late}\nspec:\n  selector: {matchLabels: \
                           {app: late}}\n  template:\n    metadata: {labels: {app: late}}\n    spec: {containers: [{name: \
@@ -99,4 +99,35 @@ fn a_release_that_helm_works_on_when_the_server_restarts_is_finished() {
     assert!(ran.stderr.matches("helm: ").count() > 1, "it was started again:\n{}", ran.stderr);
     let status = scene.kubectl(&["get", "secrets", "-l", "owner=helm,status=deployed", "-o=name"]);
     assert_eq!(status.lines().count(), 1, "{status}");
+}
+
+#[test]
+fn a_release_that_a_webhook_cannot_be_asked_about_is_waited_for() {
+    let name = "held-release";
+    let mut scene = Scene::new(name, "");
+    scene.bench = Bench::new(&CLUSTER.kubeconfig()).with_helm(devcluster::tool(Tool::Helm).expect("helm"));
+    let step = "{name: main, helm: {release: held, chart: 'oci://nowhere/held', version: 1.0.0}}";
+    scene.write("stack.yaml", &format!("name: {name}\nnamespace: {name}\nsteps: [{step}]\n"));
+    scene.write("charts/held/Chart.yaml", "apiVersion: v2\nname: held\nversion: 1.0.0\n");
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: held}\nspec: {ports: [{port: 80}]}\n";
+    scene.write("charts/held/templates/service.yaml", service);
+    let webhook = format!(
+        "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata: {{name: {name}}}\n\
+         webhooks:\n- name: policy.held.internal\n  clientConfig: {{service: {{name: away, namespace: {name}}}}}\n  \
+         namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {name}}}}}\n  \
+         rules: [{{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [services]}}]\n  \
+         sideEffects: None\n  admissionReviewVersions: [v1]\n"
+    );
+    scene.write("webhook.yaml", &webhook);
+    let file = scene.folder().join("webhook.yaml");
+    scene.bench.kubectl(["apply", "-f", file.to_str().expect("a path")]);
+    let charts = scene.folder().join("charts");
+    let charts = charts.to_str().expect("a path");
+    let ran = scene.end(6, "up", &["--charts", charts, "--timeout", "5s"]);
+    assert_says(&ran, &["waiting for helm to get further with release held", "failed calling webhook"]);
+    let mut up = Watched::start(&scene, &["--charts", charts]);
+    up.await_line("failed calling webhook");
+    scene.bench.kubectl(["delete", "validatingwebhookconfiguration", name]);
+    up.end(0);
+    assert_eq!(scene.field("service/held", ".metadata.name"), "held");
 }
