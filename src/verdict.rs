@@ -1,16 +1,14 @@
 //! Why an object waits, and whether waiting can help, as readiness.md's table says. Pure: evidence in, reasons out.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::event::PodReason;
 use crate::evidence::Evidence;
-use crate::object::{self, Kind, Object, ObjectRef};
-use crate::plan::Plan;
+use crate::object::{self, Object, ObjectRef};
 
 pub(crate) use crashes::Crashes;
 pub(crate) use pods::stuck;
+pub use promised::Promised;
 pub(crate) use pulls::{Pull, pulls};
 
 mod claim;
@@ -19,6 +17,7 @@ mod crashes;
 mod creation;
 mod fit;
 mod pods;
+mod promised;
 mod pulls;
 #[cfg(test)]
 mod tests;
@@ -68,7 +67,7 @@ impl fmt::Display for Reason {
 }
 
 /// What bears on a verdict besides what the cluster holds.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Circumstances {
     /// What this run brings.
     pub promised: Promised,
@@ -76,43 +75,10 @@ pub struct Circumstances {
     pub is_local: bool,
 }
 
-/// What a run brings, now or later, so that nobody gives up for want of it.
-#[derive(Debug, Default)]
-pub struct Promised {
-    /// The objects that others refer to, with their keys where they have any.
-    objects: BTreeMap<ObjectRef, BTreeSet<String>>,
-    /// How many releases are not done yet: nobody knows what they bring.
-    releases: AtomicUsize,
-}
-
-impl Promised {
-    /// What a plan brings.
-    #[must_use]
-    pub fn by(plan: &Plan) -> Self {
-        let mut objects: BTreeMap<ObjectRef, BTreeSet<String>> = BTreeMap::new();
-        for manifest in plan.manifests() {
-            let fields = ["data", "binaryData", "stringData"].map(|field| &manifest.object.data[field]);
-            let keys = fields.into_iter().filter_map(|field| field.as_object()).flat_map(|map| map.keys());
-            objects.insert(manifest.name.clone(), keys.cloned().collect());
-        }
-        for secret in plan.steps.iter().filter_map(|step| step.secret.as_ref()) {
-            let name = ObjectRef::new(&object::SECRET, Some(&plan.namespace), &secret.name);
-            objects.insert(name, secret.data.keys().cloned().collect());
-        }
-        Self { objects, releases: AtomicUsize::new(plan.releases().count()) }
-    }
-
-    /// Takes in that a release has brought what it brings.
-    pub fn release_is_done(&self) {
-        // More are never done than there are.
-        self.releases.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Tells whether an object comes yet, with a key if one is asked for.
-    fn brings(&self, kind: &Kind, namespace: Option<&str>, name: &str, key: Option<&str>) -> bool {
-        let object = self.objects.get(&ObjectRef::new(kind, namespace, name));
-        self.releases.load(Ordering::Relaxed) > 0
-            || object.is_some_and(|keys| key.is_none_or(|key| keys.contains(key)))
+impl Circumstances {
+    /// Those under which a step waits.
+    pub(crate) fn within(&self, step: &str) -> Self {
+        Self { promised: self.promised.within(step), ..*self }
     }
 }
 

@@ -140,7 +140,7 @@ pub(super) async fn carry_out(
         let seen = live.get(&object).cloned();
         done.awaited.push(Awaited { object, seen });
     }
-    run.circumstances.promised.release_is_done();
+    run.circumstances.promised.release_is_done(&step.name);
     Ok(())
 }
 

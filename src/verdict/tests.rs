@@ -1,14 +1,15 @@
 //! What is told from what a cluster held. Each file of tests/verdict holds both; those of tests/verdict/recorded are as a real
 //! API server gave them, and `expected.yaml` says what is to be told of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{Circumstances, Crashes, Promised, pulls, reasons};
+use super::promised::Promise;
+use super::{Circumstances, Crashes, pulls, reasons};
 use crate::evidence::{self, Evidence, Sights};
 use crate::object::{Object, ObjectRef};
 
@@ -25,16 +26,19 @@ struct Expected {
     local: bool,
     /// When the run began; pods and events from before are not of it.
     began: Option<Time>,
-    /// What the run brings yet, with the keys that it has.
+    /// What the run brings yet.
     #[serde(default)]
-    promised: Vec<Promise>,
+    promised: Vec<Promised>,
 }
 
+/// An object with the keys that it has, and the steps that must be Current before it comes. What waits is in the step `here`.
 #[derive(Deserialize)]
-struct Promise {
+struct Promised {
     object: ObjectRef,
     #[serde(default)]
-    keys: Vec<String>,
+    keys: BTreeSet<String>,
+    #[serde(default)]
+    after: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -99,9 +103,13 @@ impl Held {
                 evidence.standing.observe(pod);
             }
         }
-        let promised = under.promised.iter().map(|it| (it.object.clone(), it.keys.iter().cloned().collect()));
-        let promised = Promised { objects: promised.collect(), ..Promised::default() };
-        let around = Circumstances { promised, is_local: under.local };
+        let promised = under.promised.iter().map(|it| Promise {
+            needs: it.after.clone(),
+            objects: [(it.object.clone(), it.keys.clone())].into(),
+            ..Promise::default()
+        });
+        let promised = super::Promised(promised.collect());
+        let around = Circumstances { promised, is_local: under.local }.within("here");
         let reasons = reasons(&name, object, &evidence, &crashes, &around);
         let written = reasons
             .iter()

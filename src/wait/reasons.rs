@@ -2,7 +2,6 @@
 //! seen more than once: how containers crash, and what is from before the run.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan as _};
 use k8s_openapi::api::core::v1::Pod;
@@ -18,7 +17,7 @@ const SKEW: i64 = 5;
 
 /// The memory of one wait.
 pub(super) struct Reasons {
-    circumstances: Arc<Circumstances>,
+    circumstances: Circumstances,
     /// What is older than this is from before the run.
     pub(super) began: Timestamp,
     crashes: Crashes,
@@ -50,8 +49,8 @@ pub(super) struct Told {
 }
 
 impl Reasons {
-    /// For a run that began then.
-    pub(super) fn new(circumstances: Arc<Circumstances>, began: Timestamp) -> Self {
+    /// For a wait under these circumstances, of a run that began then.
+    pub(super) fn new(circumstances: Circumstances, began: Timestamp) -> Self {
         let began = began.saturating_sub(SKEW.seconds()).unwrap_or(began);
         Self {
             circumstances,

@@ -35,6 +35,8 @@ const DOOMED: &[Case] = &[
     doomed("wrong-command", Waiting("RunContainerError"), &["/bin/no-such-program: no such file"]),
     doomed("missing-configmap", UNCONFIGURED, &["configmap \"settings\" not found"]),
     doomed("missing-secret", UNCONFIGURED, &["secret \"credentials\" not found"]),
+    // Whatever the chart brings, it comes after.
+    doomed("missing-secret-then-chart", UNCONFIGURED, &["secret \"credentials\" not found"]),
     doomed(
         "missing-key",
         UNCONFIGURED,
