@@ -33,6 +33,11 @@ pub(crate) fn is_explained(name: &ObjectRef) -> bool {
     EXPLAINED.iter().any(|kind| name.is(kind))
 }
 
+/// Tells whether an object of this kind runs something.
+pub(crate) fn has_pods(name: &ObjectRef) -> bool {
+    is_explained(name) && !name.is(&object::CLAIM)
+}
+
 /// Everything that was seen of the kinds in question, in the namespace of the object or without one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sights<'a> {

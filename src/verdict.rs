@@ -36,6 +36,8 @@ pub(crate) struct Reason {
     pub(crate) is_permanent: bool,
     /// Whether it is worth a word before the end: nothing ordinary, such as a container that is being made.
     pub(crate) is_trouble: bool,
+    /// Whether it is a crash again and again, which may end when what the program needs is there.
+    pub(crate) is_crash: bool,
 }
 
 impl Reason {
@@ -46,12 +48,25 @@ impl Reason {
 
     /// What every pod goes through.
     fn ordinary(what: PodReason) -> Self {
-        Self { what, is_permanent: false, is_trouble: false }
+        Self { what, is_permanent: false, is_trouble: false, is_crash: false }
     }
 
     /// Something wrong that may go away.
     fn passing(what: PodReason) -> Self {
-        Self { what, is_permanent: false, is_trouble: true }
+        Self { is_trouble: true, ..Self::ordinary(what) }
+    }
+
+    /// A crash, which is one of many alike if `is_hopeless`.
+    fn crash(what: PodReason, is_hopeless: bool) -> Self {
+        Self { is_crash: true, ..Self::trouble(what, is_hopeless) }
+    }
+
+    /// Takes a crash for what passes as long as this is not ready.
+    pub(crate) fn excuse(&mut self, unready: &ObjectRef) {
+        if self.is_crash && self.is_permanent {
+            self.is_permanent = false;
+            self.what.message += &format!("; {unready} is not ready either");
+        }
     }
 
     /// Something wrong, which is there to stay if `is_permanent`.

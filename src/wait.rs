@@ -165,7 +165,7 @@ impl Waiter {
         cancel: &CancellationToken,
     ) -> Result<(), WaitError> {
         let mut board = self.watches.subscribe();
-        let reasons = Reasons::new(self.circumstances.within(step), self.began);
+        let reasons = Reasons::new(&self.circumstances, step, self.began);
         let mut vigil = Vigil::new(awaited, &board.borrow(), reasons);
         let mut pulls = Pulls::default();
         let mut asking = JoinSet::new();

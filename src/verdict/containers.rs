@@ -49,8 +49,12 @@ pub(super) fn reason(
                 Reason::trouble(of(reason, message + &counted), is_permanent)
             }
             "CrashLoopBackOff" => {
-                let is_permanent = is_hopeless || was_tried && last_end(container).is_some_and(cannot_start);
-                Reason::trouble(of(reason, crash(pod, container)), is_permanent)
+                let what = of(reason, crash(pod, container));
+                if was_tried && last_end(container).is_some_and(cannot_start) {
+                    Reason::trouble(what, true)
+                } else {
+                    Reason::crash(what, is_hopeless)
+                }
             }
             "CreateContainerConfigError" => {
                 let missing =
@@ -70,7 +74,11 @@ pub(super) fn reason(
             0 => end(pod, container, ended),
             restarts => format!("{}, {}", end(pod, container, ended), counted(restarts)),
         };
-        return Some(Reason::trouble(of(reason, message), is_hopeless || was_tried && cannot_start(ended)));
+        return Some(if was_tried && cannot_start(ended) {
+            Reason::trouble(of(reason, message), true)
+        } else {
+            Reason::crash(of(reason, message), is_hopeless)
+        });
     }
     if state.running.is_some() && !container.ready {
         let answers = evidence.of_container(pod, &container.name);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::evidence;
 use crate::object::{self, Kind, ObjectRef};
 use crate::plan::{Plan, PlannedStep};
 
@@ -51,6 +52,18 @@ impl Promised {
     /// What comes while a step waits: nothing of those that need it.
     pub(super) fn within(&self, step: &str) -> Self {
         Self(self.0.iter().filter(|promise| !promise.needs.contains(step)).cloned().collect())
+    }
+
+    /// What runs of the steps that must be Current before a step.
+    pub(crate) fn needed(&self, step: &str) -> Vec<ObjectRef> {
+        let its = self.0.iter().filter(|promise| promise.step == step);
+        let needs: BTreeSet<_> = its.flat_map(|promise| &promise.needs).collect();
+        let needed = self.0.iter().filter(|promise| needs.contains(&promise.step));
+        needed
+            .flat_map(|promise| promise.objects.keys())
+            .filter(|name| evidence::has_pods(name))
+            .cloned()
+            .collect()
     }
 
     /// Tells whether an object comes yet, with a key if one is asked for.

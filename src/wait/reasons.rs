@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use jiff::{Timestamp, ToSpan as _};
 use k8s_openapi::api::core::v1::Pod;
 
-use super::board::{Board, Source};
+use super::board::{Board, Sight, Source};
 use crate::evidence::{self, Evidence, Sights, Standing};
 use crate::object::{self, Kind, Object, ObjectRef};
 use crate::verdict::{self, Circumstances, Crashes, Pull, Reason};
@@ -18,6 +18,8 @@ const SKEW: i64 = 5;
 /// The memory of one wait.
 pub(super) struct Reasons {
     circumstances: Circumstances,
+    /// What runs of the steps that the waiting one needs.
+    needed: Vec<ObjectRef>,
     /// What is older than this is from before the run.
     pub(super) began: Timestamp,
     crashes: Crashes,
@@ -49,11 +51,12 @@ pub(super) struct Told {
 }
 
 impl Reasons {
-    /// For a wait under these circumstances, of a run that began then.
-    pub(super) fn new(circumstances: Circumstances, began: Timestamp) -> Self {
+    /// For the wait of a step, in a run that began then.
+    pub(super) fn new(circumstances: &Circumstances, step: &str, began: Timestamp) -> Self {
         let began = began.saturating_sub(SKEW.seconds()).unwrap_or(began);
         Self {
-            circumstances,
+            circumstances: circumstances.within(step),
+            needed: circumstances.promised.needed(step),
             began,
             crashes: Crashes::default(),
             standing: Standing::default(),
@@ -86,8 +89,12 @@ impl Reasons {
                 sources.push(Source::new(&object::POD, None));
             }
         }
+        let reasons = verdict::reasons(name, live, &evidence, &self.crashes, &self.circumstances);
+        if reasons.iter().any(|reason| reason.is_crash && reason.is_permanent) {
+            sources.extend(self.needed.iter().map(Source::of));
+        }
         Told {
-            reasons: verdict::reasons(name, live, &evidence, &self.crashes, &self.circumstances),
+            reasons,
             pulls: verdict::pulls(&evidence),
             stuck: verdict::stuck(name, live, &evidence, &self.circumstances),
             is_complete: sources
@@ -96,6 +103,17 @@ impl Reasons {
             sources,
             evidence,
         }
+    }
+
+    /// What runs of the steps that the waiting one needs, as far as it is seen.
+    pub(super) fn needed<'a>(
+        &'a self,
+        board: &'a Board,
+    ) -> impl Iterator<Item = (&'a ObjectRef, &'a Object)> {
+        self.needed.iter().filter_map(|name| match board.look(name, None, 0) {
+            Sight::Here(object) => Some((name, object)),
+            Sight::Unseen | Sight::Gone(_) => None,
+        })
     }
 
     fn is_old(&self, pod: &Pod) -> bool {

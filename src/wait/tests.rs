@@ -1,6 +1,5 @@
 //! Waiting against a server that answers request by request: what is asked, how often, and what is made of the answers.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -15,6 +14,7 @@ use super::{Awaited, Deadline, WaitError, Waiter};
 use crate::cluster::server::{Server, Watching};
 use crate::event::{Event, Events, Kind};
 use crate::object::{Object, ObjectRef};
+use crate::verdict::Circumstances;
 
 mod failure;
 mod survival;
@@ -36,10 +36,14 @@ struct Run {
 
 impl Run {
     fn start() -> Self {
+        Self::under(Circumstances::default())
+    }
+
+    fn under(circumstances: Circumstances) -> Self {
         let (cluster, server) = Server::with_surroundings();
         let (sender, events) = Events::channel();
         Self {
-            waiter: Waiter::new(cluster, sender, Arc::default()),
+            waiter: Waiter::new(cluster, sender, circumstances.into()),
             server,
             events,
             cancel: CancellationToken::new(),
@@ -60,8 +64,9 @@ impl Run {
         deadline: Deadline,
         awaited: Vec<Awaited>,
     ) -> JoinHandle<Result<(), WaitError>> {
+        // A step of the stack that comes with the program, for what it needs to count.
         let (waiter, cancel) = (self.waiter.clone(), self.cancel.clone());
-        spawn(async move { waiter.until_current("step", awaited, deadline, &cancel).await })
+        spawn(async move { waiter.until_current("prometheus-adapter", awaited, deadline, &cancel).await })
     }
 
     fn until_gone(&self, leaving: Vec<Awaited>) -> JoinHandle<Result<(), WaitError>> {

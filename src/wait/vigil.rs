@@ -10,6 +10,7 @@ use super::reasons::{Reasons, Told};
 use super::watches::Watches;
 use crate::cluster::RequestError;
 use crate::diagnose::Subject;
+use crate::evidence;
 use crate::object::{self, Object, ObjectRef};
 use crate::status::{self, Assessment, Served, Status, Surroundings, assess};
 use crate::verdict::Pull;
@@ -125,20 +126,39 @@ impl Vigil {
             pulling: BTreeSet::new(),
             began: Some(self.reasons.began),
         };
-        let mut judgement = Judgement { is_settled: true, ..Judgement::default() };
+        let mut stands = Vec::new();
         for (candidate, (object, there)) in self.awaited.iter().zip(evidence) {
             let name = &candidate.awaited.object;
             let live = object.filter(|_| there);
             let mut assessment =
                 live.map_or_else(|| Assessment::gone(object), |object| assess(object, &around));
             let mut told = Told::default();
+            if assessment.status != Status::Current
+                && let Some(live) = live
+            {
+                told = self.reasons.tell(name, live, board);
+                if !told.pulls.is_empty() {
+                    around.pulling.insert(name.clone());
+                    assessment = assess(live, &around);
+                }
+            }
+            stands.push((name, live, assessment, told));
+        }
+        // Of what crashes, the cause may be what is not ready yet, or no longer.
+        let mut unready = stands.iter().filter(|(name, _, assessment, told)| {
+            evidence::has_pods(name)
+                && !matches!(told.weigh(assessment.clone()).status, Status::Current | Status::Failed)
+        });
+        let needed = || {
+            let mut needed = self.reasons.needed(board);
+            needed.find(|(_, object)| assess(object, &around).status != Status::Current)
+        };
+        let unready = unready.next().map(|(name, ..)| *name).or_else(|| Some(needed()?.0)).cloned();
+        let mut judgement = Judgement { is_settled: true, ..Judgement::default() };
+        for (name, live, mut assessment, mut told) in stands {
             if assessment.status != Status::Current {
-                if let Some(live) = live {
-                    told = self.reasons.tell(name, live, board);
-                    if !told.pulls.is_empty() {
-                        around.pulling.insert(name.clone());
-                        assessment = assess(live, &around);
-                    }
+                if let Some(unready) = &unready {
+                    told.reasons.iter_mut().for_each(|reason| reason.excuse(unready));
                 }
                 assessment = told.weigh(assessment);
                 judgement.look_further(name, live, &around, &told);

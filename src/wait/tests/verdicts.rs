@@ -9,6 +9,9 @@ use tokio::time::{Instant, sleep};
 use super::super::{Deadline, WaitError};
 use super::{LONG, Run, deployment, seen};
 use crate::event::Kind;
+use crate::plan::{Plan, Selection};
+use crate::stack::Stack;
+use crate::verdict::{Circumstances, Promised};
 
 const PODS: &str = "/api/v1/namespaces/monitoring/pods";
 const EVENTS: &str = "/api/v1/namespaces/monitoring/events";
@@ -135,6 +138,45 @@ async fn the_third_crash_alike_is_a_verdict_and_one_that_differs_is_none() {
             run.end_of(waiting_for).await.expect("current");
         }
     }
+}
+
+#[tokio::test]
+async fn a_crash_is_no_verdict_while_what_runs_beside_it_is_not_ready() {
+    let mut run = Run::start();
+    run.server.put("replicasets", &[replica_set()]);
+    run.server.put("pods", &[pod(3, 3, &waiting("CrashLoopBackOff", ""), &ended(1))]);
+    let (object, beside) = (deployment("grafana", 5, 0), deployment("db", 6, 0));
+    let waiting_for = run.until_current(vec![seen(&object), seen(&beside)]);
+    let watch = run.deployments(&[object, beside]).await;
+    while !run.hear().await.contains("3 restarts; deployment.apps/db -n monitoring is not ready either") {}
+    watch.send("MODIFIED", &deployment("db", 9, 1));
+    run.server.next().await.refuse(StatusCode::FORBIDDEN, "Forbidden", "no logs");
+    let error = run.end_of(waiting_for).await.expect_err("a verdict");
+    assert_eq!(error.unready()[0].pods[0].message, "exit code 1, 3 restarts");
+}
+
+#[tokio::test]
+async fn a_crash_is_no_verdict_while_what_its_step_needs_is_not_ready() {
+    let plan = Plan::new(&Stack::embedded().expect("valid"), &Selection::default()).expect("a plan");
+    let circumstances = Circumstances { promised: Promised::by(&plan), is_local: true };
+    let mut run = Run::under(circumstances);
+    run.server.put("replicasets", &[replica_set()]);
+    run.server.put("pods", &[pod(3, 3, &waiting("CrashLoopBackOff", ""), &ended(1))]);
+    let object = deployment("grafana", 5, 0);
+    let waiting_for = run.until_current(vec![seen(&object)]);
+    let deployments = run.deployments(&[object]).await;
+    let needed = json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet",
+        "metadata": {"name": "prometheus", "namespace": "monitoring", "uid": "p", "generation": 1, "resourceVersion": "5"},
+        "spec": {"replicas": 1},
+        "status": {"observedGeneration": 1, "replicas": 1, "readyReplicas": 0},
+    });
+    let path = "/apis/apps/v1/namespaces/monitoring/statefulsets";
+    run.server.list(path).await.with(&[needed]);
+    let _needed = run.server.watch(path).await;
+    while !run.hear().await.contains("statefulset.apps/prometheus -n monitoring is not ready either") {}
+    deployments.send("MODIFIED", &deployment("grafana", 9, 1));
+    run.end_of(waiting_for).await.expect("current");
 }
 
 #[tokio::test(start_paused = true)]
