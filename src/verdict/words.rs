@@ -9,7 +9,6 @@ const PULLS_LATER: &[&str] = &[
     "pull QPS exceeded",
     "timeout",
     "deadline exceeded",
-    "i/o",
     "tls: ",
     "x509: ",
     "connection refused",
@@ -54,11 +53,20 @@ const MADE_NEVER: &[&str] = &[
     "no PriorityClass with name",
 ];
 
-/// Tells whether what was said of a pull says that the image can never be had. The image's own name says nothing.
+/// Tells whether what was said of a pull says that the image can never be had. The image's own name says nothing, nor does an
+/// address that it is a part of.
 pub(super) fn pull_is_hopeless(message: &str, image: &str) -> bool {
-    let said = message.replace(image, "");
+    let said = without_addresses(&message.replace(image, ""));
     let says = |words: &[&str]| words.iter().any(|words| said.contains(words));
     !says(PULLS_LATER) && says(PULLS_NEVER)
+}
+
+/// A text without the addresses in it, but for their `https`.
+fn without_addresses(text: &str) -> String {
+    let mut parts = text.split("://");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let end = |part: &str| part.find(|c: char| c.is_whitespace() || c == '"').unwrap_or(part.len());
+    parts.fold(first, |text, part| text + &part[end(part)..])
 }
 
 /// What was said of a pull, without the image's name again and again, and with it once.
@@ -187,6 +195,14 @@ mod tests {
         ] {
             assert!(!pull_is_hopeless(later, image), "{later}");
         }
+        // Nor does what stands in its address.
+        let operator = "registry.internal/api/operator:timeout";
+        let refused = "failed to authorize: failed to fetch oauth token: unexpected status from GET request to https://registry.internal/token?scope=repository%3Aapi%2Foperator%3Apull&service=timeout: 401 Unauthorized";
+        assert!(pull_is_hopeless(refused, operator));
+        let refused = "unexpected status from HEAD request to https://registry.internal/v2/api/operator/manifests/timeout: 401 Unauthorized";
+        assert!(pull_is_hopeless(refused, operator));
+        let silent = "failed to do request: Head \"https://registry.internal/v2/denied/manifests/1\": dial tcp 10.0.0.1:443: i/o timeout";
+        assert!(!pull_is_hopeless(silent, "registry.internal/denied:1"));
         // What an image is called says nothing.
         let named = "example.com/unauthorized/not-found:denied";
         assert!(!pull_is_hopeless(&format!("Back-off pulling image \"{named}\""), named));
