@@ -33,7 +33,10 @@ pub(super) fn stateful_set(object: &Object) -> Assessment {
     let wanted = replicas(object);
     let on_delete = text(object, "/spec/updateStrategy/type") == "OnDelete";
     let partition = count(object, "/spec/updateStrategy/rollingUpdate/partition");
-    if let Some(missing) = fewer(count(object, "/status/readyReplicas"), wanted, "replicas ready") {
+    // What is ready becomes available after minReadySeconds.
+    let missing = fewer(count(object, "/status/readyReplicas"), wanted, "replicas ready")
+        .or_else(|| fewer(count(object, "/status/availableReplicas"), wanted, "replicas available"));
+    if let Some(missing) = missing {
         return Assessment::in_progress(missing);
     }
     if let Some(surplus) = surplus(count(object, "/status/replicas"), wanted) {

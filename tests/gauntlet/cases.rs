@@ -30,6 +30,8 @@ const DOOMED: &[Case] = &[
         .within(THREE_RESTARTS),
     doomed("crash-after-20s", Restarts(3), &["exit code 1", "lost the connection"])
         .within(THREE_SLOW_RESTARTS),
+    doomed("crash-after-20s-set", Restarts(3), &["exit code 1", "lost the connection"])
+        .within(THREE_SLOW_RESTARTS),
     doomed("init-crash", Restarts(3), &["exit code 7", "no schema"]).within(THREE_RESTARTS),
     doomed("oom-kill", Restarts(3), &["OOMKilled"]).within(THREE_RESTARTS),
     doomed("wrong-command", Waiting("RunContainerError"), &["/bin/no-such-program: no such file"]),

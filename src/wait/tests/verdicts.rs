@@ -219,7 +219,8 @@ async fn a_stateful_set_that_is_stuck_at_a_broken_pod_is_freed_of_it() {
             },
             "spec": {"replicas": 1},
             "status": {
-                "observedGeneration": 2, "replicas": 1, "readyReplicas": ready, "updatedReplicas": ready,
+                "observedGeneration": 2, "replicas": 1, "readyReplicas": ready, "availableReplicas": ready,
+                "updatedReplicas": ready,
                 "updateRevision": "new", "currentRevision": if ready > 0 { "new" } else { "old" },
             },
         })
