@@ -17,8 +17,11 @@ use crate::object::{self, Kind, Object, ObjectRef};
 use crate::status::{Assessment, Status, Surroundings, assess};
 use crate::verdict::{self, Circumstances, Crashes, Reason};
 
+use mask::Mask;
+
 mod hint;
 mod log;
+mod mask;
 
 /// How long one look may take: a user already waits for the failure itself.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,7 +45,8 @@ pub(crate) struct Subject {
     pub(crate) evidence: Evidence,
 }
 
-/// Says of each subject why it is not ready. A log that cannot be had, for want of time or of rights, is left out.
+/// Says of each subject why it is not ready. What cannot be had, for want of time or of rights, is left out, and so is what
+/// programs say whose secrets nobody may read: they could not be masked.
 pub(crate) async fn diagnose(cluster: &Cluster, subjects: Vec<Subject>) -> Vec<Diagnosis> {
     join_all(subjects.into_iter().map(|subject| one(cluster, subject))).await
 }
@@ -52,14 +56,21 @@ async fn one(cluster: &Cluster, subject: Subject) -> Diagnosis {
     let pods: Vec<_> = reasons.into_iter().map(|reason| reason.what).collect();
     let verdict = if status == Status::Failed { Verdict::Doomed } else { Verdict::OutOfTime };
     let hint = cluster.target().name_in(&hint::of(&object, pods.first()));
-    Diagnosis {
-        log: log::excerpt(cluster, object.namespace.as_deref(), &pods, &evidence).await,
+    let (mask, log) =
+        join!(Mask::of(cluster, &evidence), log::excerpt(cluster, object.namespace.as_deref(), &pods));
+    let mut diagnosis = Diagnosis {
+        log,
         warnings: warnings(&evidence, &pods),
         verdict,
         pods,
         hint: Some(hint),
         ..Diagnosis::new(object, status, message)
+    };
+    match mask {
+        Some(mask) => mask.put_on(&mut diagnosis),
+        None => mask::silence(&mut diagnosis),
     }
+    diagnosis
 }
 
 /// Diagnoses the Jobs of a namespace that have failed as hooks of a release. Helm only says that they did, in `words` such as

@@ -164,7 +164,8 @@ fn memory_limit<'a>(pod: &'a Pod, container: &str) -> Option<&'a str> {
     limits.get("memory").map(|limit| limit.0.as_str())
 }
 
-/// The answer of a probe, and which one was asked: events say only how it answered.
+/// The answer of a probe, and which one was asked: events say only how it answered. What a command has printed may hold
+/// anything, and is not repeated.
 fn probed(pod: &Pod, container: &ContainerStatus, answer: Option<&str>) -> String {
     let answer = answer.unwrap_or_default();
     let spec = spec(pod, &container.name);
@@ -174,10 +175,10 @@ fn probed(pod: &Pod, container: &ContainerStatus, answer: Option<&str>) -> Strin
         Some("Liveness") => spec.liveness_probe.as_ref(),
         _ => None,
     });
-    match (probe.and_then(asked), answer.split_once(" probe failed: ")) {
-        // A command may end without a word.
-        (Some(asked), Some((which, ""))) => format!("{which} probe {asked} failed"),
-        (Some(asked), Some((which, said))) => format!("{which} probe {asked} failed: {said}"),
+    let asked = probe.and_then(|probe| Some((asked(probe)?, probe.exec.is_some())));
+    match (asked, answer.split_once(" probe failed: ")) {
+        (Some((asked, true)), Some((which, _))) => format!("{which} probe {asked} failed"),
+        (Some((asked, false)), Some((which, said))) => format!("{which} probe {asked} failed: {said}"),
         _ => answer.to_owned(),
     }
 }
