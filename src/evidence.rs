@@ -51,6 +51,8 @@ pub(crate) struct Sights<'a> {
     pub(crate) nodes: Vec<&'a Object>,
     /// `None` while they are not known.
     pub(crate) storage_classes: Option<Vec<&'a Object>>,
+    /// When the run began, if it is one.
+    pub(crate) began: Option<Timestamp>,
     /// The events, by uid, that only tell of the time before this run, or before other pods of the namespace had gone.
     pub(crate) bygone: HashSet<String>,
 }
@@ -89,6 +91,7 @@ impl Evidence {
             false => None,
         };
         let (pods, old_pods) = pods_of(name, live, maker.as_ref(), seen);
+        let (pods, old_pods) = (without_past(pods, seen), without_past(old_pods, seen));
         let subjects = maker.iter().map(|maker| &maker.metadata).chain([&live.metadata]);
         let mut uids: HashSet<&str> = subjects.filter_map(|metadata| metadata.uid.as_deref()).collect();
         let all_pods = pods.iter().chain(&old_pods);
@@ -175,6 +178,11 @@ impl Evidence {
 pub(crate) fn containers(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
     let init = status.init_container_statuses.iter().flatten();
     init.chain(status.container_statuses.iter().flatten())
+}
+
+/// Tells whether a pod was put out, or has ended with an error: what makes pods makes another in its place.
+pub(crate) fn has_failed(pod: &Pod) -> bool {
+    pod.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Failed"))
 }
 
 /// The names of the claims that a pod mounts.
@@ -264,6 +272,16 @@ fn pods_of(
     };
     let (new, old): (Vec<_>, Vec<_>) = all.into_iter().partition(|pod| revision(&pod.metadata) == newest);
     (typed(new), typed(old))
+}
+
+/// Leaves out the pods that were put out, or ended, before the run, where there are others in their place.
+fn without_past(pods: Vec<Pod>, seen: &Sights<'_>) -> Vec<Pod> {
+    let is_past = |pod: &Pod| {
+        let created = pod.metadata.creation_timestamp.as_ref().map(|created| created.0);
+        has_failed(pod) && seen.began.is_some() && created < seen.began
+    };
+    let (past, present): (Vec<_>, Vec<_>) = pods.into_iter().partition(is_past);
+    if present.is_empty() { past } else { present }
 }
 
 /// The one of the revision that the Deployment is at: its own watch may be ahead of that of the others.

@@ -1,19 +1,21 @@
 //! Why pods of an object could not be made. Events tell; the condition that a `ReplicaSet` has for it is left as it was first
 //! said, and counts only where there are none.
 
-use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::api::core::v1::{Event, Pod};
 use serde_json::Value;
 
 use super::words::{self, Refusal};
 use super::{Reason, pods};
 use crate::event::PodReason;
-use crate::evidence::{Evidence, newest};
+use crate::evidence::{self, Evidence, newest};
 use crate::object::{self, Object, ObjectRef};
 use crate::status::condition;
 
 /// `None` when there are as many pods as there should be, or nothing is said.
 pub(super) fn reason(name: &ObjectRef, live: &Object, evidence: &Evidence) -> Option<Reason> {
-    if evidence.pods.len() >= wanted_pods(live) || name.is(&object::POD) {
+    // A Job makes no other in the place of one that has failed, or not at once.
+    let counts = |pod: &&Pod| name.is(&object::JOB) || !evidence::has_failed(pod);
+    if evidence.pods.iter().filter(counts).count() >= wanted_pods(live) || name.is(&object::POD) {
         return None;
     }
     let maker = evidence.maker.as_ref()?;

@@ -82,6 +82,7 @@ impl Held {
             volumes: self.volumes.iter().collect(),
             nodes: self.nodes.iter().collect(),
             storage_classes: self.storage_classes.as_ref().map(|classes| classes.iter().collect()),
+            began: began.map(|began| began.0),
             bygone: self
                 .events
                 .iter()

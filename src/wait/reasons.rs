@@ -130,6 +130,7 @@ impl Reasons {
                 .as_deref()
                 .map(|events| self.bygone(namespace, events, pods_are_leaving))
                 .unwrap_or_default(),
+            began: Some(self.began),
             pods,
             all_pods: board.all(&Source::new(&object::POD, None)).map(Iterator::collect).unwrap_or_default(),
             replica_sets: all(&object::REPLICA_SET).unwrap_or_default(),
