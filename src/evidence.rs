@@ -76,6 +76,8 @@ pub(crate) struct Evidence {
     pub(crate) nodes: Vec<Node>,
     /// `None` while they are not known.
     pub(crate) storage_classes: Option<Vec<String>>,
+    /// When the run began, if it is one.
+    pub(crate) began: Option<Timestamp>,
     /// The containers of these pods that wait as they did before this run.
     pub(crate) standing: Standing,
     bygone: HashSet<String>,
@@ -125,6 +127,7 @@ impl Evidence {
             nodes: typed(seen.nodes.iter().copied().filter(is_of_use)),
             storage_classes: classes
                 .map(|classes| classes.iter().filter_map(|class| class.metadata.name.clone()).collect()),
+            began: seen.began,
             standing: Standing::default(),
             bygone: seen.bygone.clone(),
             pods,

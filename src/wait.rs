@@ -313,18 +313,26 @@ impl Waiter {
         }
     }
 
-    /// Deletes the pod by which an object is stuck; the next one is of its newest revision. If that is refused, the pod
-    /// stays what the object waits for.
+    /// Deletes the pod by which an object is stuck; the next one is of its newest revision. If that is refused, which is said,
+    /// the pod stays what the object waits for.
     async fn free(&self, step: &str, pod: &ObjectRef, uid: &str, object: &ObjectRef) {
         let preconditions = Preconditions { uid: Some(uid.to_owned()), ..Preconditions::default() };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        if let Ok(true) = self.cluster.delete(pod, &params).await {
-            self.events.send(Kind::ObjectChanged {
+        match self.cluster.delete(pod, &params).await {
+            Ok(true) => self.events.send(Kind::ObjectChanged {
                 step: Some(step.to_owned()),
                 object: pod.clone(),
                 change: Change::Deleted,
                 why: Some(format!("{object} was stuck at this pod of an older revision")),
-            });
+            }),
+            Ok(false) => {}
+            Err(error) => {
+                let causes = error.into_error().causes().join(": ");
+                let message = format!(
+                    "{object} is stuck at {pod}, which is of an older revision, and cannot be freed: {causes}"
+                );
+                self.events.send(Kind::Warning { message });
+            }
         }
     }
 

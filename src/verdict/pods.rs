@@ -1,5 +1,6 @@
 //! What the pods of an object wait for.
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Event, Node, Pod, PodCondition, PodStatus};
 use serde_json::Value;
 
@@ -15,6 +16,12 @@ const PREPARATION: [&str; 4] =
 
 /// What a node is in when it puts pods out or starts none.
 const PRESSURES: [&str; 3] = ["MemoryPressure", "DiskPressure", "PIDPressure"];
+
+/// A pod that is not ready since its kubelet first spoke of it never was; times have whole seconds.
+const AT_ONCE: SignedDuration = SignedDuration::from_secs(2);
+
+/// How long a pod may take to become ready until nobody expects it to any more who brings the next revision.
+const LONG_ENOUGH: SignedDuration = SignedDuration::from_mins(1);
 
 /// What the newest pods wait for; the old ones while there are no new ones, for then they are in the way.
 pub(super) fn reasons(evidence: &Evidence, crashes: Option<&Crashes>, around: &Circumstances) -> Vec<Reason> {
@@ -48,7 +55,9 @@ pub(crate) fn stuck(
         let ordinal = name_of(pod).rsplit('-').next().and_then(|ordinal| ordinal.parse::<i64>().ok());
         ordinal.is_some_and(|ordinal| ordinal >= partition.unwrap_or_default())
     };
-    let pod = evidence.old_pods.iter().filter(is_due).find(|pod| is_broken(pod, evidence, around))?;
+    let pod = evidence.old_pods.iter().filter(is_due).find(|pod| {
+        is_broken(pod, evidence, around) || evidence.began.is_some_and(|began| was_never_ready(pod, began))
+    })?;
     let name = ObjectRef::new(&object::POD, pod.metadata.namespace.as_deref(), &name_of(pod));
     Some((name, pod.metadata.uid.clone()?))
 }
@@ -68,6 +77,19 @@ fn is_broken(pod: &Pod, evidence: &Evidence, around: &Circumstances) -> bool {
         && of_one(pod, evidence, None, around)
             .iter()
             .any(|reason| reason.is_permanent || BROKEN.contains(&reason.what.reason.as_str()))
+}
+
+/// Tells whether a pod has not once become ready, though it had time for that before this run.
+fn was_never_ready(pod: &Pod, began: Timestamp) -> bool {
+    let Some(status) = &pod.status else { return false };
+    let unready = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "Ready" && condition.status == "False");
+    let since = unready.and_then(|unready| unready.last_transition_time.as_ref());
+    let (Some(since), Some(started)) = (since, &status.start_time) else { return false };
+    since.0.duration_since(started.0) <= AT_ONCE && began.duration_since(started.0) >= LONG_ENOUGH
 }
 
 /// The pod as a whole first: one that has no node or no volume has no container to blame.

@@ -8,12 +8,14 @@ use tokio::time::{Instant, sleep};
 
 use super::super::{Deadline, WaitError};
 use super::{LONG, Run, deployment, seen};
+use crate::cluster::server::Asked;
 use crate::event::Kind;
 use crate::plan::{Plan, Selection};
 use crate::stack::Stack;
 use crate::verdict::{Circumstances, Promised};
 
 const PODS: &str = "/api/v1/namespaces/monitoring/pods";
+const STATEFUL_SETS: &str = "/apis/apps/v1/namespaces/monitoring/statefulsets";
 const EVENTS: &str = "/api/v1/namespaces/monitoring/events";
 
 /// The only pod of the Deployment `grafana`, with its only container in a state.
@@ -171,9 +173,8 @@ async fn a_crash_is_no_verdict_while_what_its_step_needs_is_not_ready() {
         "spec": {"replicas": 1},
         "status": {"observedGeneration": 1, "replicas": 1, "readyReplicas": 0},
     });
-    let path = "/apis/apps/v1/namespaces/monitoring/statefulsets";
-    run.server.list(path).await.with(&[needed]);
-    let _needed = run.server.watch(path).await;
+    run.server.list(STATEFUL_SETS).await.with(&[needed]);
+    let _needed = run.server.watch(STATEFUL_SETS).await;
     while !run.hear().await.contains("statefulset.apps/prometheus -n monitoring is not ready either") {}
     deployments.send("MODIFIED", &deployment("grafana", 9, 1));
     run.end_of(waiting_for).await.expect("current");
@@ -207,48 +208,106 @@ async fn the_time_in_which_an_image_is_pulled_does_not_count() {
     assert_eq!(pulls, [(image.clone(), None), (image, Some(3))]);
 }
 
-#[tokio::test]
-async fn a_stateful_set_that_is_stuck_at_a_broken_pod_is_freed_of_it() {
-    let mut run = Run::start();
-    let set = |version: u32, ready: u32| {
-        json!({
-            "apiVersion": "apps/v1", "kind": "StatefulSet",
-            "metadata": {
-                "name": "loki", "namespace": "monitoring", "uid": "loki", "generation": 2,
-                "resourceVersion": version.to_string(),
-            },
-            "spec": {"replicas": 1},
-            "status": {
-                "observedGeneration": 2, "replicas": 1, "readyReplicas": ready, "availableReplicas": ready,
-                "updatedReplicas": ready,
-                "updateRevision": "new", "currentRevision": if ready > 0 { "new" } else { "old" },
-            },
-        })
-    };
-    run.server.put("pods", &[json!({
+/// The StatefulSet `loki`, whose only pod is of an older revision as long as it is not ready.
+fn stuck_set(version: u32, ready: u32) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet",
+        "metadata": {
+            "name": "loki", "namespace": "monitoring", "uid": "loki", "generation": 2,
+            "resourceVersion": version.to_string(),
+        },
+        "spec": {"replicas": 1},
+        "status": {
+            "observedGeneration": 2, "replicas": 1, "readyReplicas": ready, "availableReplicas": ready,
+            "updatedReplicas": ready,
+            "updateRevision": "new", "currentRevision": if ready > 0 { "new" } else { "old" },
+        },
+    })
+}
+
+/// That pod, whose container is in a state.
+fn old_pod(state: &Value) -> Value {
+    json!({
         "metadata": {
             "name": "loki-0", "namespace": "monitoring", "uid": "pod",
             "labels": {"controller-revision-hash": "old"},
             "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "loki", "uid": "loki"}],
         },
         "spec": {"nodeName": "n", "containers": [{"name": "loki", "image": "i"}]},
-        "status": {"phase": "Pending", "containerStatuses": [{
-            "name": "loki", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
-            "state": waiting("ImagePullBackOff", "not found"),
-        }]},
-    })]);
-    let waiting_for = run.until_current(vec![seen(&set(5, 0))]);
-    let path = "/apis/apps/v1/namespaces/monitoring/statefulsets";
-    run.server.list(path).await.with(&[set(5, 0)]);
-    let watch = run.server.watch(path).await;
+        "status": {
+            "phase": "Pending", "startTime": "2026-11-24T03:00:00Z",
+            "containerStatuses": [{
+                "name": "loki", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": state,
+            }],
+        },
+    })
+}
+
+/// Asserts that a pod is deleted by which a StatefulSet is stuck, and gives the request.
+async fn is_deleted(run: &mut Run) -> Asked {
     let asked = run.server.next().await;
-    assert_eq!(
-        (asked.method(), asked.path()),
-        (&Method::DELETE, "/api/v1/namespaces/monitoring/pods/loki-0")
-    );
-    asked.answer(StatusCode::OK, &json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}));
-    watch.send("MODIFIED", &set(9, 1));
-    run.end_of(waiting_for).await.expect("current");
+    let path = "/api/v1/namespaces/monitoring/pods/loki-0";
+    assert_eq!((asked.method(), asked.path()), (&Method::DELETE, path));
+    asked
+}
+
+#[tokio::test]
+async fn a_stateful_set_that_is_stuck_at_an_old_pod_is_freed_of_it() {
+    let broken = old_pod(&waiting("ImagePullBackOff", "not found"));
+    let mut never_ready = old_pod(&json!({"running": {}}));
+    never_ready["status"]["conditions"] =
+        json!([{"type": "Ready", "status": "False", "lastTransitionTime": "2026-11-24T03:00:01Z"}]);
+    for pod in [broken, never_ready] {
+        let mut run = Run::start();
+        run.server.put("pods", &[pod]);
+        let waiting_for = run.until_current(vec![seen(&stuck_set(5, 0))]);
+        run.server.list(STATEFUL_SETS).await.with(&[stuck_set(5, 0)]);
+        let watch = run.server.watch(STATEFUL_SETS).await;
+        let done = json!({"kind": "Status", "apiVersion": "v1", "status": "Success"});
+        is_deleted(&mut run).await.answer(StatusCode::OK, &done);
+        watch.send("MODIFIED", &stuck_set(9, 1));
+        run.end_of(waiting_for).await.expect("current");
+    }
+}
+
+#[tokio::test]
+async fn an_old_pod_that_was_ready_once_or_may_not_be_deleted_stays() {
+    let mut was_ready = old_pod(&json!({"running": {}}));
+    was_ready["status"]["conditions"] =
+        json!([{"type": "Ready", "status": "False", "lastTransitionTime": "2026-11-24T03:10:00Z"}]);
+    for (pod, is_broken) in [(was_ready, false), (old_pod(&waiting("ImagePullBackOff", "not found")), true)] {
+        let mut run = Run::start();
+        run.server.put(
+            "events",
+            &[json!({
+                "metadata": {"name": "e", "namespace": "monitoring", "uid": "e", "resourceVersion": "3"},
+                "involvedObject": {"uid": "pod", "fieldPath": "spec.containers{loki}"},
+                "reason": "Unhealthy", "type": "Warning", "message": "Readiness probe failed: no",
+            })],
+        );
+        run.server.put("pods", &[pod]);
+        let waiting_for = run.until_current(vec![seen(&stuck_set(5, 0))]);
+        run.server.list(STATEFUL_SETS).await.with(&[stuck_set(5, 0)]);
+        let watch = run.server.watch(STATEFUL_SETS).await;
+        if is_broken {
+            is_deleted(&mut run).await.refuse(StatusCode::FORBIDDEN, "Forbidden", "eve cannot delete pods");
+        } else {
+            while !run.hear().await.contains("loki-0, container loki: Unhealthy") {}
+        }
+        watch.send("MODIFIED", &stuck_set(9, 1));
+        run.end_of(waiting_for).await.expect("current");
+        let mut warned = Vec::new();
+        while let Ok(event) = run.events.try_recv() {
+            if let Kind::Warning { message } = event.kind {
+                warned.push(message);
+            }
+        }
+        assert_eq!(warned.len(), usize::from(is_broken), "{warned:?}");
+        assert!(
+            warned.iter().all(|warning| warning.ends_with("cannot be freed: eve cannot delete pods")),
+            "{warned:?}"
+        );
+    }
 }
 
 #[tokio::test]
