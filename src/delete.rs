@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use kube::api::{DeleteParams, Preconditions, PropagationPolicy};
-use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +19,8 @@ use crate::event::{Change, Events, Kind, ReleaseAction};
 use crate::helm::{self, Helm, Until};
 use crate::inventory::{Content, Inventory, ReleaseEntry};
 use crate::lease::{self, Wish};
-use crate::object::{self, Object};
+use crate::object::{self, Object, ObjectRef};
+use crate::storage;
 use crate::wait::{Awaited, WaitError, Waiter};
 
 pub(crate) use crate::delete::others::condition;
@@ -96,7 +96,7 @@ async fn take_away(
     work.uninstall(helm.as_ref(), &releases).await?;
     work.delete(&removal.workloads).await?;
     if purge_data {
-        let volumes = work.volumes_of(&inventory, &removal.claims).await?;
+        let volumes = work.volumes_of(&inventory).await?;
         work.delete(&removal.claims).await?;
         work.gone(volumes).await?;
     } else {
@@ -111,7 +111,8 @@ async fn take_away(
     }
     work.delete(&removal.namespaced).await?;
     work.delete_cluster_wide(&removal.cluster_wide, &inventory).await?;
-    work.finish(&mut inventory, &removal.namespaces, keeps_claims).await
+    let kept = if keeps_claims { removal.claims.iter().map(name_of).collect() } else { BTreeSet::new() };
+    work.finish(&mut inventory, &removal.namespaces, kept).await
 }
 
 /// Takes away what the stack has no more; claims are kept, and namespaces that somebody else uses.
@@ -210,19 +211,15 @@ impl Work<'_> {
         })
     }
 
-    /// The volumes that go with these claims, and those of the inventory's claims that a killed run has deleted.
-    async fn volumes_of(&self, inventory: &Inventory, claims: &[Object]) -> Result<Vec<Object>, Error> {
-        let names = claims.iter().map(name_of).chain(inventory.content.claims.iter().cloned());
-        let names: BTreeSet<_> = names.filter_map(|name| Some((name.namespace?, name.name))).collect();
-        if names.is_empty() {
+    /// The volumes that go with the stack's claims, also with those that a killed run has deleted.
+    async fn volumes_of(&self, inventory: &Inventory) -> Result<Vec<Object>, Error> {
+        if inventory.content.data_namespaces().is_empty() {
             return Ok(Vec::new());
         }
         let volumes = self.cluster.list(&object::VOLUME.gvk(), None, None).await;
         let goes = |volume: &Object| {
-            let (spec, claim) = (&volume.data["spec"], &volume.data["spec"]["claimRef"]);
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            spec["persistentVolumeReclaimPolicy"] == "Delete"
-                && names.contains(&(text(&claim["namespace"]), text(&claim["name"])))
+            let is_ours = storage::claim_of(volume).is_some_and(|claim| inventory.content.holds(&claim));
+            volume.data["spec"]["persistentVolumeReclaimPolicy"] == "Delete" && is_ours
         };
         Ok(volumes.map_err(RequestError::into_error)?.into_iter().filter(goes).collect())
     }
@@ -265,12 +262,12 @@ impl Work<'_> {
         &mut self,
         inventory: &mut Inventory,
         namespaces: &[Object],
-        keeps_claims: bool,
+        claims: BTreeSet<ObjectRef>,
     ) -> Result<(), Error> {
         let empty = self.empty_ones(namespaces, inventory).await?;
-        if keeps_claims {
+        if !claims.is_empty() {
             // So that a later `down --purge-data` knows them, and the next `up` the namespaces that are its own.
-            let Content { claims, mut releases, .. } = std::mem::take(&mut inventory.content);
+            let mut releases = std::mem::take(&mut inventory.content).releases;
             releases.retain(|entry| entry.is_storage);
             inventory.content = Content { releases, claims, ..Content::default() };
             inventory.save(self.cluster).await.map_err(RequestError::into_error)?;

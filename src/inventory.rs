@@ -16,6 +16,7 @@ use crate::cluster::{Cluster, RequestError};
 use crate::error::{Error, Exit};
 use crate::helm::Release;
 use crate::object::{self, Object, ObjectRef};
+use crate::storage;
 
 /// The label of every member, with the set's id.
 pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
@@ -58,6 +59,8 @@ pub struct Content {
     pub releases: Vec<ReleaseEntry>,
     /// The claims that hold the stack's data.
     pub claims: BTreeSet<ObjectRef>,
+    /// The stems of those that pods get, however many there come to be.
+    pub stems: BTreeSet<ObjectRef>,
     /// The objects that the stack has or had, until what it has no more is pruned.
     pub members: BTreeSet<ObjectRef>,
 }
@@ -86,6 +89,20 @@ impl ReleaseEntry {
     #[must_use]
     pub fn release(&self) -> Release {
         Release { name: self.name.clone(), namespace: self.namespace.clone() }
+    }
+}
+
+impl Content {
+    /// Tells whether a claim holds the stack's data.
+    #[must_use]
+    pub fn holds(&self, claim: &ObjectRef) -> bool {
+        self.claims.contains(claim) || self.stems.iter().any(|stem| storage::has_stem(claim, stem))
+    }
+
+    /// The namespaces that claims with the stack's data may be in.
+    #[must_use]
+    pub fn data_namespaces(&self) -> BTreeSet<String> {
+        self.claims.iter().chain(&self.stems).filter_map(|name| name.namespace.clone()).collect()
     }
 }
 

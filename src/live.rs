@@ -95,6 +95,28 @@ impl Live {
         Ok(())
     }
 
+    /// Reads the claims of these namespaces, those that have been asked for before left out.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub async fn read_claims(
+        &mut self,
+        cluster: &Cluster,
+        namespaces: &BTreeSet<String>,
+    ) -> Result<(), RequestError> {
+        let kind = object::CLAIM.gvk();
+        let lists = namespaces.iter().map(|namespace| cluster.list_cached(&kind, Some(namespace), None));
+        let mut found: Vec<_> = try_join_all(lists).await?.into_iter().flatten().collect();
+        found.retain(|claim| ObjectRef::of(claim).is_some_and(|name| !self.asked.contains(&name)));
+        self.extend(found);
+        Ok(())
+    }
+
+    /// The claims that were there to stay.
+    pub fn claims(&self) -> impl Iterator<Item = (&ObjectRef, &Object)> {
+        self.objects.iter().filter(|(name, _)| name.is(&object::CLAIM))
+    }
+
     /// Tells whether an autoscaler steers the replicas of a workload.
     #[must_use]
     pub fn is_autoscaled(&self, workload: &ObjectRef) -> bool {

@@ -1,6 +1,6 @@
 //! Which storage class the claims of a stack get, and why. Pure: what is in the cluster decides, and is handed in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -34,13 +34,46 @@ struct Claim<'a> {
     owner: &'a ObjectRef,
     /// The claim template; `None` where the object is the claim itself.
     template: Option<&'a str>,
-    names: Vec<ObjectRef>,
+    /// The claim, or the stem of those that the template makes.
+    name: ObjectRef,
 }
 
-/// The claims that the StatefulSets and claims of a plan stand for, whatever their class.
+/// The claim templates of an object, each with its name; only a `StatefulSet` has any.
+pub(crate) fn templates(object: &Object) -> impl Iterator<Item = (&str, &Value)> {
+    let templates = object.data["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten();
+    templates.filter_map(|template| Some((template["metadata"]["name"].as_str()?, template)))
+}
+
+/// The stems of the claims that an object's pods get, each of which ends with the number of its pod: `data-loki` of
+/// `data-loki-0`.
+pub fn stems(object: &Object) -> impl Iterator<Item = ObjectRef> {
+    let name = ObjectRef::of(object).filter(|name| name.is(&object::STATEFUL_SET));
+    name.into_iter().flat_map(|set| templates(object).map(move |(template, _)| stem(&set, template)))
+}
+
+fn stem(set: &ObjectRef, template: &str) -> ObjectRef {
+    ObjectRef::new(&object::CLAIM, set.namespace.as_deref(), &format!("{template}-{}", set.name))
+}
+
+/// Tells whether a claim has this stem.
 #[must_use]
-pub fn claims(plan: &Plan) -> Vec<ObjectRef> {
-    all(plan, false).into_iter().flat_map(|claim| claim.names).collect()
+pub fn has_stem(claim: &ObjectRef, stem: &ObjectRef) -> bool {
+    let number = claim.name.strip_prefix(&stem.name).and_then(|rest| rest.strip_prefix('-'));
+    let is_number = |text: &str| text.parse::<u32>().is_ok_and(|number| number.to_string() == text);
+    claim.namespace == stem.namespace && number.is_some_and(is_number)
+}
+
+/// The claim that a volume is bound to, or is to be.
+#[must_use]
+pub fn claim_of(volume: &Object) -> Option<ObjectRef> {
+    let claim = &volume.data["spec"]["claimRef"];
+    Some(ObjectRef::new(&object::CLAIM, Some(claim["namespace"].as_str()?), claim["name"].as_str()?))
+}
+
+/// The namespaces in which a plan has claims.
+#[must_use]
+pub fn namespaces(plan: &Plan) -> BTreeSet<String> {
+    all(plan, false).into_iter().filter_map(|claim| claim.name.namespace).collect()
 }
 
 /// Chooses the class for the claims of `plan` that name none and writes it into them; `None` when there is no such claim.
@@ -58,10 +91,8 @@ pub fn choose(
 ) -> Result<Option<Choice>, Error> {
     let mut settled = BTreeMap::new();
     for claim in all(plan, true) {
-        for name in &claim.names {
-            if let Some(class) = class_in_place(live, &claim, name) {
-                settled.insert(claim.owner.clone(), (name.clone(), class));
-            }
+        if let Some(in_place) = class_in_place(live, &claim) {
+            settled.insert(claim.owner.clone(), in_place);
         }
     }
     if all(plan, true).is_empty() && asked == AUTO {
@@ -118,17 +149,22 @@ pub fn choose(
     Ok(Some(Choice { class, why, install }))
 }
 
-/// The class that a StatefulSet's template or a claim has in the cluster.
-fn class_in_place(live: &Live, claim: &Claim<'_>, name: &ObjectRef) -> Option<String> {
-    let in_set = || {
-        let set = live.get(claim.owner)?;
-        let templates = set.data["spec"]["volumeClaimTemplates"].as_array()?;
-        let template =
-            templates.iter().find(|template| template["metadata"]["name"].as_str() == claim.template)?;
-        template["spec"]["storageClassName"].as_str()
+/// The class that a StatefulSet's template or a claim has in the cluster, and what shows it: a claim, else the set.
+fn class_in_place(live: &Live, claim: &Claim<'_>) -> Option<(ObjectRef, String)> {
+    let class = |spec: &Value| spec["storageClassName"].as_str().map(str::to_owned);
+    let is_it = |name: &ObjectRef| match claim.template {
+        Some(_) => has_stem(name, &claim.name),
+        None => *name == claim.name,
     };
-    let in_claim = || live.get(name)?.data["spec"]["storageClassName"].as_str();
-    in_set().or_else(in_claim).map(str::to_owned)
+    let there = live.claims().filter(|(name, _)| is_it(name)).min_by_key(|(name, _)| *name);
+    let in_set = || {
+        let (_, template) =
+            templates(live.get(claim.owner)?).find(|(name, _)| Some(*name) == claim.template)?;
+        class(&template["spec"])
+    };
+    let in_claim = || class(&there?.1.data["spec"]);
+    let class = in_set().or_else(in_claim)?;
+    Some((there.map_or(claim.owner, |(name, _)| name).clone(), class))
 }
 
 fn all(plan: &Plan, unset_only: bool) -> Vec<Claim<'_>> {
@@ -138,19 +174,14 @@ fn all(plan: &Plan, unset_only: bool) -> Vec<Claim<'_>> {
         let wanted = |spec: &Value| !unset_only || spec["storageClassName"].is_null();
         let spec = &manifest.object.data["spec"];
         if owner.is(&object::CLAIM) && wanted(spec) {
-            claims.push(Claim { owner, template: None, names: vec![owner.clone()] });
+            claims.push(Claim { owner, template: None, name: owner.clone() });
         } else if owner.is(&object::STATEFUL_SET) {
-            let replicas = spec["replicas"].as_u64().unwrap_or(1);
-            for template in spec["volumeClaimTemplates"].as_array().into_iter().flatten() {
-                let Some(name) = template["metadata"]["name"].as_str().filter(|_| wanted(&template["spec"]))
-                else {
-                    continue;
-                };
-                let claim = |n| format!("{name}-{}-{n}", owner.name);
-                let names = (0..replicas)
-                    .map(|n| ObjectRef::new(&object::CLAIM, owner.namespace.as_deref(), &claim(n)));
-                claims.push(Claim { owner, template: Some(name), names: names.collect() });
-            }
+            let templates = templates(&manifest.object).filter(|(_, template)| wanted(&template["spec"]));
+            claims.extend(templates.map(|(template, _)| Claim {
+                owner,
+                template: Some(template),
+                name: stem(owner, template),
+            }));
         }
     }
     claims
@@ -219,6 +250,14 @@ mod tests {
             choice(vec![claim("data-loki-0", "local-path")], &both, AUTO),
             Ok(("local-path".to_owned(), false))
         );
+    }
+
+    #[test]
+    fn a_claim_of_any_number_decides() {
+        let classes = [class("local-path", true)];
+        let scaled =
+            vec![claim("data-loki-12", "slow"), claim("data-loki-x", "fast"), claim("data-loki-01", "fast")];
+        assert_eq!(choice(scaled, &classes, AUTO), Ok(("slow".to_owned(), false)));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::cluster::RequestError;
 use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::object::{self, Object};
+use crate::storage::templates;
 use crate::wait::Awaited;
 
 /// Why an object must not be replaced; `None` where it may be.
@@ -68,8 +69,8 @@ pub(super) fn refusal(
 /// The first claim template that is to have another storage class: its name, and the classes.
 fn other_class<'o>(wanted: &'o Object, live: &'o Object) -> Option<(&'o str, &'o str, &'o str)> {
     let class = |template: &'o Value| template["spec"]["storageClassName"].as_str();
-    claim_templates(wanted).find_map(|(name, template)| {
-        let (_, before) = claim_templates(live).find(|(other, _)| *other == name)?;
+    templates(wanted).find_map(|(name, template)| {
+        let (_, before) = templates(live).find(|(other, _)| *other == name)?;
         let (old, new) = (class(before)?, class(template)?);
         (old != new).then_some((name, old, new))
     })
@@ -77,14 +78,8 @@ fn other_class<'o>(wanted: &'o Object, live: &'o Object) -> Option<(&'o str, &'o
 
 /// The first claim template that is to be no more, or to have another name.
 fn left_behind<'o>(wanted: &Object, live: &'o Object) -> Option<&'o str> {
-    let is_wanted = |name| claim_templates(wanted).any(|(wanted, _)| wanted == name);
-    claim_templates(live).map(|(name, _)| name).find(|name| !is_wanted(*name))
-}
-
-/// The claim templates of a `StatefulSet`, each with its name.
-fn claim_templates(object: &Object) -> impl Iterator<Item = (&str, &Value)> {
-    let templates = object.data["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten();
-    templates.filter_map(|template| Some((template["metadata"]["name"].as_str()?, template)))
+    let is_wanted = |name| templates(wanted).any(|(wanted, _)| wanted == name);
+    templates(live).map(|(name, _)| name).find(|name| !is_wanted(*name))
 }
 
 /// Tells whether a selector selects pods with these labels; one that cannot be read selects none.

@@ -50,9 +50,10 @@ pub(super) async fn choose(
 async fn read(cluster: &Cluster, plan: &Plan) -> Result<(Vec<Object>, Live), RequestError> {
     let kind = object::STORAGE_CLASS.gvk();
     let sets = plan.manifests().map(|manifest| &manifest.name).filter(|name| name.is(&object::STATEFUL_SET));
-    let names: Vec<_> = storage::claims(plan).into_iter().chain(sets.cloned()).collect();
     let mut live = Live::default();
-    let (classes, ()) =
-        tokio::try_join!(cluster.list_cached(&kind, None, None), live.read(cluster, names.into_iter()),)?;
+    let (classes, ()) = tokio::try_join!(cluster.list_cached(&kind, None, None), async {
+        live.read(cluster, sets.cloned()).await?;
+        live.read_claims(cluster, &storage::namespaces(plan)).await
+    })?;
     Ok((classes, live))
 }

@@ -12,9 +12,10 @@ use crate::delete::others;
 use crate::error::Error;
 use crate::event::{Change, Events, Kind};
 use crate::helm::{self, Record, Release};
-use crate::inventory::{Inventory, PART_OF, ReleaseEntry, made_by};
+use crate::inventory::{Content, Inventory, PART_OF, ReleaseEntry, made_by};
 use crate::object::{self, Object, ObjectRef};
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedRelease};
+use crate::storage;
 
 /// What there is to take away.
 #[derive(Clone, Debug, Default)]
@@ -47,9 +48,7 @@ impl Removal {
         let named = content.releases.iter().map(|entry| entry.namespace.clone()).chain(places.clone());
         let (members, claims, mut removal) = tokio::try_join!(
             async { members(cluster, inventory, &places).await.map_err(RequestError::into_preflight) },
-            async {
-                all_of(cluster, content.claims.iter().cloned()).await.map_err(RequestError::into_preflight)
-            },
+            async { claims(cluster, content).await.map_err(RequestError::into_preflight) },
             Self::of_releases(cluster, inventory, content.releases.clone(), named.collect()),
         )?;
         removal.claims = claims;
@@ -65,10 +64,12 @@ impl Removal {
     pub(crate) async fn leftovers(
         cluster: &Cluster,
         inventory: &Inventory,
-        wanted: &BTreeSet<ObjectRef>,
-        releases: &BTreeSet<Release>,
+        plan: &Plan,
     ) -> Result<Self, Error> {
         let content = &inventory.content;
+        let wanted: BTreeSet<_> =
+            plan.manifests().map(|manifest| manifest.name.clone()).chain(plan.secret_refs()).collect();
+        let releases: BTreeSet<_> = plan.releases().map(PlannedRelease::release).collect();
         let is_gone = |member: &&ObjectRef| !wanted.iter().any(|name| name.is_same(member));
         let gone = content.members.iter().filter(is_gone).cloned();
         let is_left = |entry: &&ReleaseEntry| !entry.is_storage && !releases.contains(&entry.release());
@@ -85,10 +86,16 @@ impl Removal {
             .collect();
         let places = content.namespaces.iter().chain(left.iter().map(|entry| &entry.namespace));
         let places = places.filter(|place| !used.contains(*place)).cloned().collect();
-        let (members, mut removal) = tokio::try_join!(
+        let stems: BTreeSet<_> =
+            plan.manifests().flat_map(|manifest| storage::stems(&manifest.object)).collect();
+        let stems = content.stems.difference(&stems).cloned().collect();
+        let former = Content { stems, ..Content::default() };
+        let (members, claims, mut removal) = tokio::try_join!(
             async { all_of(cluster, gone).await.map_err(RequestError::into_preflight) },
+            async { claims(cluster, &former).await.map_err(RequestError::into_preflight) },
             Self::of_releases(cluster, inventory, left, places),
         )?;
+        removal.claims = claims;
         removal.sort(members.into_iter().filter(|member| inventory.owns(member)).collect());
         Ok(removal)
     }
@@ -247,6 +254,13 @@ async fn members(
         cluster.list(&kind, place.as_deref(), Some(label)).await
     });
     Ok(try_join_all(lists).await?.into_iter().flatten().collect())
+}
+
+/// One LIST for each namespace: how many claims pods have got, nobody can tell beforehand.
+async fn claims(cluster: &Cluster, content: &Content) -> Result<Vec<Object>, RequestError> {
+    let (kind, places) = (object::CLAIM.gvk(), content.data_namespaces());
+    let lists = try_join_all(places.iter().map(|place| cluster.list(&kind, Some(place), None))).await?;
+    Ok(lists.into_iter().flatten().filter(|claim| content.holds(&name_of(claim))).collect())
 }
 
 /// Reads those of these objects that are there; of a kind that is not served any more there are none.

@@ -14,7 +14,7 @@ use crate::error::{Error, Exit};
 use crate::helm::{Decision, Record, Release};
 use crate::inventory::Inventory;
 use crate::live::Live;
-use crate::manifest::{self, Manifest};
+use crate::manifest;
 use crate::object::{self, ObjectRef};
 use crate::plan::Plan;
 use crate::secret::{self, Values};
@@ -163,8 +163,5 @@ async fn leftovers(
     if !options.prune {
         return Ok(Removal::default());
     }
-    let wanted: BTreeSet<_> =
-        plan.manifests().map(|manifest: &Manifest| manifest.name.clone()).chain(plan.secret_refs()).collect();
-    let releases = plan.releases().map(crate::plan::PlannedRelease::release).collect();
-    Removal::leftovers(cluster, inventory, &wanted, &releases).await
+    Removal::leftovers(cluster, inventory, plan).await
 }

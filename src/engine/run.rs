@@ -19,7 +19,7 @@ use crate::event::{Change, Events, Kind};
 use crate::helm::{Decision, Helm, Record, Release, Until};
 use crate::inventory::{Inventory, ReleaseEntry};
 use crate::live::Live;
-use crate::object::{self, ObjectRef};
+use crate::object::{self, Object, ObjectRef};
 use crate::plan::Plan;
 use crate::secret::{self, Values};
 use crate::storage;
@@ -156,7 +156,7 @@ impl Run {
         let until = Until { deadline: self.deadline, cancelled: self.cancel.clone() };
         let (waiter, events) = (self.waiter.clone(), &self.events);
         delete::prune(&self.cluster, &inventory, &leftovers, waiter, events, until).await?;
-        forget(&mut inventory, plan);
+        forget(&mut inventory, plan, &leftovers.claims);
         inventory.save(&self.cluster).await.map_err(RequestError::into_error)
     }
 }
@@ -182,18 +182,21 @@ async fn helm_for(cluster: &Cluster, prepared: &Prepared) -> Result<Option<Helm>
 
 /// Writes down, before anything is made, what kinds of objects will be, where, and which claims hold data.
 fn announce(inventory: &mut Inventory, plan: &Plan) {
-    for name in plan.manifests().map(|manifest| &manifest.name) {
+    for manifest in plan.manifests() {
+        let name = &manifest.name;
         if name.is(&object::NAMESPACE) {
             inventory.expect_namespace(&name.name);
         } else {
             inventory.expect(name);
         }
+        if name.is(&object::CLAIM) {
+            inventory.content.claims.insert(name.clone());
+        }
+        inventory.content.stems.extend(storage::stems(&manifest.object));
     }
     for secret in plan.steps.iter().filter_map(|step| step.secret.as_ref()) {
         inventory.expect(&ObjectRef::new(&object::SECRET, Some(&plan.namespace), &secret.name));
     }
-    let claims = storage::claims(plan).into_iter();
-    inventory.content.claims.extend(claims);
     for step in &plan.steps {
         if !inventory.content.steps.contains(&step.name) {
             inventory.content.steps.push(step.name.clone());
@@ -201,10 +204,11 @@ fn announce(inventory: &mut Inventory, plan: &Plan) {
     }
 }
 
-/// Leaves in an inventory only what the plan has, and the claims.
-fn forget(inventory: &mut Inventory, plan: &Plan) {
+/// Leaves in an inventory only what the plan has, and the claims, those that are kept of what it has no more among them.
+fn forget(inventory: &mut Inventory, plan: &Plan, kept: &[Object]) {
     let former = std::mem::take(&mut inventory.content);
     inventory.content.claims = former.claims;
+    inventory.content.claims.extend(kept.iter().filter_map(ObjectRef::of));
     announce(inventory, plan);
     let is_wanted = |entry: &ReleaseEntry| {
         entry.is_storage || plan.releases().any(|planned| planned.release() == entry.release())

@@ -37,7 +37,8 @@ impl Survey {
             Inventory::load(cluster, &plan.stack, &plan.namespace),
             async {
                 live.read(cluster, names.into_iter()).await.map_err(before)?;
-                live.read_autoscalers(cluster, &namespaces).await.map_err(before)
+                live.read_autoscalers(cluster, &namespaces).await.map_err(before)?;
+                live.read_claims(cluster, &storage::namespaces(plan)).await.map_err(before)
             },
             async { read_secrets(cluster, plan).await.map_err(before) },
             async { cluster.list_cached(&kind, None, None).await.map_err(before) },
@@ -74,7 +75,6 @@ fn names(plan: &Plan) -> Vec<ObjectRef> {
     plan.manifests()
         .map(|manifest| manifest.name.clone())
         .chain(plan.namespaces().into_iter().map(|name| namespace_ref(&name)))
-        .chain(storage::claims(plan))
         .collect()
 }
 

@@ -127,11 +127,12 @@ impl Rights {
     }
 
     fn claims(&mut self, given: &Given<'_>) {
-        let claims = storage::claims(given.plan).into_iter().chain(given.inventory.content.claims.clone());
-        for claim in claims {
-            let resource = Resource::of(&object::CLAIM, claim.namespace.as_deref());
-            self.want(Up, resource.clone(), &[Get]);
-            self.want(Down, resource, &[List, Watch, Delete]);
+        let mut places = storage::namespaces(given.plan);
+        places.extend(given.inventory.content.data_namespaces());
+        for place in places {
+            let resource = Resource::of(&object::CLAIM, Some(&place));
+            self.want(Up, resource.clone(), &[List]);
+            self.want(Down, resource, &[Watch, Delete]);
             // With the data purged, it waits for the volumes to go.
             self.want(Down, Resource::of(&object::VOLUME, None), &[Get, List, Watch]);
         }

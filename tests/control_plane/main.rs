@@ -12,6 +12,7 @@ use crate::support::{Bench, Ran};
 
 mod check;
 mod consent;
+mod data;
 mod gate;
 mod leaving;
 mod moves;
