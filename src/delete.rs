@@ -26,6 +26,7 @@ use crate::wait::{Awaited, WaitError, Waiter};
 pub(crate) use crate::delete::others::condition;
 pub(crate) use crate::delete::survey::Removal;
 
+mod data;
 mod others;
 mod survey;
 
@@ -45,7 +46,7 @@ pub struct Options {
 /// Takes the stack away.
 ///
 /// # Errors
-/// Exit 3 when helm is wanted and missing, 4 when another run works on the stack, 6 out of time, 130 when it is cancelled; else
+/// Exit 3 when helm is wanted and missing, 4 when another run works on the stack or data would be lost, 6 out of time, 130 when it is cancelled; else
 /// the server's or helm's refusal.
 pub async fn down(
     cluster: &Cluster,
@@ -58,6 +59,7 @@ pub async fn down(
     if options.dry_run {
         let inventory = Inventory::load(cluster, stack, namespace).await?;
         let removal = Removal::survey(cluster, &inventory).await?;
+        refuse_losses(cluster, &removal, options.purge_data).await?;
         removal.announce(options.purge_data, events);
         return Ok(());
     }
@@ -88,6 +90,7 @@ async fn take_away(
         helm::settle(cluster, &entry.release(), until).await?;
     }
     let removal = Removal::survey(cluster, &inventory).await?;
+    refuse_losses(cluster, &removal, purge_data).await?;
     let helm = if removal.releases.is_empty() { None } else { Some(Helm::find(cluster.target())?) };
     let waiter = Waiter::new(cluster.clone(), events.clone(), Arc::default());
     let mut work = Work { cluster, events, waiter, until: until.clone(), change: Change::Deleted };
@@ -113,6 +116,12 @@ async fn take_away(
     work.delete_cluster_wide(&removal.cluster_wide, &inventory).await?;
     let kept = if keeps_claims { removal.claims.iter().map(name_of).collect() } else { BTreeSet::new() };
     work.finish(&mut inventory, &removal.namespaces, kept).await
+}
+
+/// Refuses to take away what would take claims with it that are to be kept.
+async fn refuse_losses(cluster: &Cluster, removal: &Removal, purge_data: bool) -> Result<(), Error> {
+    let losses = if purge_data { Vec::new() } else { removal.data_losses(cluster, Change::Deleted).await? };
+    Error::refusing(losses, "claims would be lost").map_or(Ok(()), Err)
 }
 
 /// Takes away what the stack has no more; claims are kept, and namespaces that somebody else uses.

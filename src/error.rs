@@ -1,5 +1,6 @@
 //! What can go wrong, as a user is told of it: a message that names the object, its causes, one hint, and the exit code.
 
+use std::collections::BTreeSet;
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -50,6 +51,20 @@ impl Error {
     #[must_use]
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into(), hint: None, source: None }
+    }
+
+    /// The one error of all that is in the way, each with what to do about it; `None` when nothing is. `what` says what several
+    /// of them are.
+    #[must_use]
+    pub fn refusing(all: impl IntoIterator<Item = (String, String)>, what: &str) -> Option<Self> {
+        let (texts, hints): (Vec<_>, BTreeSet<_>) = all.into_iter().unzip();
+        let message = match texts.as_slice() {
+            [] => return None,
+            [only] => only.clone(),
+            all => format!("{} {what}:\n  {}", all.len(), all.join("\n  ")),
+        };
+        let hint = hints.into_iter().collect::<Vec<_>>().join("\n");
+        Some(Self::new(Exit::Refused, message).hint(hint))
     }
 
     /// Adds the one thing that can be run or changed to get further.

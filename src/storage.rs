@@ -63,6 +63,13 @@ pub fn has_stem(claim: &ObjectRef, stem: &ObjectRef) -> bool {
     claim.namespace == stem.namespace && number.is_some_and(is_number)
 }
 
+/// Tells whether a `StatefulSet` takes its claims with it when it is deleted.
+#[must_use]
+pub fn deletes_claims(set: &Object) -> bool {
+    set.data["spec"]["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == "Delete"
+        && templates(set).next().is_some()
+}
+
 /// The claim that a volume is bound to, or is to be.
 #[must_use]
 pub fn claim_of(volume: &Object) -> Option<ObjectRef> {

@@ -179,6 +179,41 @@ fn what_a_killed_helm_left_is_repaired_first() {
 }
 
 #[test]
+fn a_repair_that_would_delete_data_is_refused() {
+    let claim = |annotations: Value| {
+        let mut claim = object("v1", "PersistentVolumeClaim", "files", &json!({}));
+        claim.metadata.annotations = serde_json::from_value(annotations).expect("annotations");
+        claim
+    };
+    let case = |claim: Object, live: Vec<Object>| {
+        let mut record = record(1, Status::PendingInstall, None);
+        record.manifest.push(claim);
+        Case { record: Some(record), live, ..Case::settled() }
+    };
+    let there = || vec![claim(json!({}))];
+    let refusal = case(claim(json!({})), there()).refusal();
+    let said = "persistentvolumeclaim/files -n monitoring would go with release ksm -n monitoring: revision 1 was left pending-install";
+    assert_eq!(refusal, Refusal::Data(said.to_owned()));
+    assert!(refusal.hint(&release()).contains("kubectl delete secrets -n monitoring -l owner=helm,name=ksm"));
+    for case in
+        [case(claim(json!({})), Vec::new()), case(claim(json!({"helm.sh/resource-policy": "keep"})), there())]
+    {
+        assert_eq!(case.work().repair, Some(Repair::Uninstall));
+    }
+
+    let mut set = object(
+        "apps/v1",
+        "StatefulSet",
+        "db",
+        &json!({"volumeClaimTemplates": [{"metadata": {"name": "d"}}]}),
+    );
+    assert_eq!(case(set.clone(), vec![set.clone()]).work().repair, Some(Repair::Uninstall));
+    set.data["spec"]["persistentVolumeClaimRetentionPolicy"] = json!({"whenDeleted": "Delete"});
+    let Refusal::Data(said) = case(set.clone(), vec![set]).refusal() else { panic!("not for its data") };
+    assert!(said.starts_with("the data of statefulset.apps/db -n monitoring would go with"), "{said}");
+}
+
+#[test]
 fn another_chart_or_someone_else_s_revision_is_upgraded() {
     let other = Case { remembered: Some(entry(Some("other"), Some(3))), ..Case::settled() };
     assert_eq!(other.work().why, "chart or values changed");

@@ -15,7 +15,7 @@ use crate::cluster::RequestError;
 use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::object::{self, Object};
-use crate::storage::templates;
+use crate::storage::{self, templates};
 use crate::wait::Awaited;
 
 /// Why an object must not be replaced; `None` where it may be.
@@ -46,12 +46,17 @@ pub(super) fn refusal(
         );
         return Some(Refusal::Immutable { what, hint });
     }
+    let volumes = if storage::deletes_claims(live) {
+        "its claims go with it, unless its persistentVolumeClaimRetentionPolicy is another by then"
+    } else {
+        "volumes stay"
+    };
     if let Some(template) = left_behind(wanted, live) {
         let what =
             format!("the claims of {template} would stay behind, and the pods start without their data");
         let hint = format!(
-            "keep the claim template {template} in {}, or delete the set, and up makes it anew; volumes stay: kubectl \
-             delete {name}",
+            "keep the claim template {template} in {}, or delete the set, and up makes it anew; {volumes}: kubectl delete \
+             {name}",
             manifest.file
         );
         return Some(Refusal::Immutable { what, hint });
@@ -59,8 +64,7 @@ pub(super) fn refusal(
     if !selects(&wanted.data["spec"]["selector"], &live.data["spec"]["template"]["metadata"]["labels"]) {
         let what =
             format!("{differs}, and the pods that are there do not have the labels of the new spec.selector");
-        let hint =
-            format!("delete it, and up makes it and its pods anew; volumes stay: kubectl delete {name}");
+        let hint = format!("delete it, and up makes it and its pods anew; {volumes}: kubectl delete {name}");
         return Some(Refusal::Immutable { what, hint });
     }
     None

@@ -8,7 +8,7 @@ use futures::future::try_join_all;
 use kube::core::GroupVersionKind;
 
 use crate::cluster::{Cluster, RequestError, namespace_ref};
-use crate::delete::others;
+use crate::delete::{data, others};
 use crate::error::Error;
 use crate::event::{Change, Events, Kind};
 use crate::helm::{self, Record, Release};
@@ -22,8 +22,8 @@ use crate::storage;
 pub(crate) struct Removal {
     /// Releases that helm knows of, in the order in which they go.
     pub(crate) releases: Vec<ReleaseEntry>,
-    /// What goes with each release, in the same order.
-    released: Vec<Vec<ObjectRef>>,
+    /// What helm knows of each, in the same order.
+    records: Vec<Record>,
     /// Objects that run pods.
     pub(crate) workloads: Vec<Object>,
     /// Claims with the stack's data.
@@ -119,12 +119,9 @@ impl Removal {
         let records: Vec<Record> = records.into_iter().flatten().collect();
         let namespaces = namespaces.into_iter().filter(|found| made_by(found, &inventory.stack)).collect();
         let releases = in_order(releases, &inventory.content.steps, &records);
-        let objects_of = |entry: &ReleaseEntry| {
-            let record = records.iter().find(|record| record.release == entry.release());
-            record.into_iter().flat_map(Record::objects).collect()
-        };
-        let made = releases.iter().map(objects_of).collect();
-        Ok(Self { releases, released: made, namespaces, ..Self::default() })
+        let record = |entry: &ReleaseEntry| records.iter().find(|record| record.release == entry.release());
+        let records = releases.iter().filter_map(record).cloned().collect();
+        Ok(Self { releases, records, namespaces, ..Self::default() })
     }
 
     /// Leaves alone what a release of the stack has taken over.
@@ -144,17 +141,30 @@ impl Removal {
         let planned = plan.manifests().map(|manifest| manifest.name.clone()).chain(plan.secret_refs());
         let wanted: Vec<_> = planned.chain(made.iter().cloned()).collect();
         let is_wanted = |name: &&ObjectRef| wanted.iter().any(|wanted| wanted.is_same(name));
-        let releases = self.releases.iter().zip(&self.released);
-        let losses = releases.filter_map(|(entry, released)| {
-            let (release, lost) = (entry.release(), released.iter().find(is_wanted)?);
+        let losses = self.records.iter().filter_map(|record| {
+            let release = &record.release;
+            let lost = record.uninstalled().filter_map(ObjectRef::of).find(|name| is_wanted(&name))?;
             let text = format!("{release} is in the stack no more, but {lost}, which is, would go with it");
-            let Release { name, namespace } = &release;
+            let Release { name, namespace } = release;
             let hint = format!(
                 "let helm forget {release} and nothing be lost: kubectl delete secrets -n {namespace} -l owner=helm,name={name}"
             );
             Some((text, hint))
         });
         losses.collect()
+    }
+
+    /// Why what goes cannot go while data is kept, and what to do: claims would go with it.
+    ///
+    /// # Errors
+    /// The server's refusal, or no answer in time.
+    pub(crate) async fn data_losses(
+        &self,
+        cluster: &Cluster,
+        change: Change,
+    ) -> Result<Vec<(String, String)>, Error> {
+        let losses = data::losses(cluster, &self.records, &self.workloads, change).await;
+        losses.map_err(RequestError::into_error)
     }
 
     fn sort(&mut self, members: Vec<Object>) {

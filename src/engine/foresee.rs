@@ -95,6 +95,7 @@ fn of_release(planned: &PlannedRelease, judged: &JudgedRelease) -> Entry {
         Decision::Refuse(refusal) => {
             let outcome = match refusal {
                 helm::Refusal::Foreign(_) | helm::Refusal::Unusable(_) => Outcome::Foreign,
+                helm::Refusal::Data(_) => Outcome::Immutable,
                 helm::Refusal::Conflict(_) => Outcome::Conflict,
             };
             (outcome, Some(refusal.text().to_owned()), Vec::new())

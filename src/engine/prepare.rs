@@ -1,6 +1,6 @@
 //! What a run will do, decided before anything is changed. `up` carries it out, `plan` shows it: there is no other way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
 
@@ -10,7 +10,8 @@ use crate::delete::Removal;
 use crate::engine::Options;
 use crate::engine::release::{self, JudgedRelease};
 use crate::engine::survey::Survey;
-use crate::error::{Error, Exit};
+use crate::error::Error;
+use crate::event::Change;
 use crate::helm::{Decision, Record, Release};
 use crate::inventory::Inventory;
 use crate::live::Live;
@@ -38,6 +39,8 @@ pub(super) struct Prepared {
     pub(super) releases: BTreeMap<Release, JudgedRelease>,
     /// What the stack has no more.
     pub(super) leftovers: Removal,
+    /// Why some of it cannot go, and what to do.
+    data_losses: Vec<(String, String)>,
 }
 
 impl Prepared {
@@ -74,7 +77,19 @@ impl Prepared {
             tokio::try_join!(try_join_all(judging), leftovers(cluster, &inventory, &before, options),)?;
         let objects = objects.into_iter().collect();
         leftovers.spare(records.iter().flat_map(Record::objects));
-        Ok(Self { plan, storage, inventory, live, records, objects, secrets, releases, leftovers })
+        let data_losses = leftovers.data_losses(cluster, Change::Pruned).await?;
+        Ok(Self {
+            plan,
+            storage,
+            inventory,
+            live,
+            records,
+            objects,
+            secrets,
+            releases,
+            leftovers,
+            data_losses,
+        })
     }
 
     /// All that must not be done, in one error.
@@ -90,14 +105,8 @@ impl Prepared {
         });
         let made: Vec<_> = self.records.iter().flat_map(Record::objects).collect();
         let losses = self.leftovers.losses(&self.plan, &made);
-        let (texts, hints): (Vec<_>, BTreeSet<_>) = objects.chain(releases).chain(losses).unzip();
-        let message = match texts.as_slice() {
-            [] => return None,
-            [only] => only.clone(),
-            all => format!("{} objects and releases are in the way:\n  {}", all.len(), all.join("\n  ")),
-        };
-        let hint = hints.into_iter().collect::<Vec<_>>().join("\n");
-        Some(Error::new(Exit::Refused, message).hint(hint))
+        let all = objects.chain(releases).chain(losses).chain(self.data_losses.clone());
+        Error::refusing(all, "objects and releases are in the way")
     }
 
     /// The namespaces that this run makes.

@@ -14,7 +14,7 @@ use crate::delete::{self, Removal};
 use crate::engine::prepare::Prepared;
 use crate::engine::release::{self, JudgedRelease};
 use crate::engine::{Options, read_records};
-use crate::error::{Error, Exit};
+use crate::error::Error;
 use crate::event::{Change, Events, Kind};
 use crate::helm::{Decision, Helm, Record, Release, Until};
 use crate::inventory::{Inventory, ReleaseEntry};
@@ -147,10 +147,13 @@ impl Run {
             // What its releases have made in this run, nobody could tell before.
             let records = read_records(&self.cluster, plan).await?;
             let made: Vec<_> = records.iter().flat_map(Record::objects).collect();
-            if let Some((text, hint)) = leftovers.losses(plan, &made).into_iter().next() {
-                return Err(Error::new(Exit::Refused, text).hint(hint));
-            }
+            let losses = leftovers.losses(plan, &made);
             leftovers.spare(made.into_iter());
+            let data_losses = leftovers.data_losses(&self.cluster, Change::Pruned).await?;
+            let losses = losses.into_iter().chain(data_losses);
+            if let Some(refused) = Error::refusing(losses, "objects and releases are in the way") {
+                return Err(refused);
+            }
         }
         let mut inventory = self.inventory.lock().await;
         let until = Until { deadline: self.deadline, cancelled: self.cancel.clone() };

@@ -6,13 +6,15 @@ use serde_json::Value;
 use crate::apply::Leave;
 use crate::event::Change;
 use crate::fields::{self, Owner};
+use crate::helm::record::POLICY;
 use crate::helm::{Record, Release, Status};
 use crate::inventory::ReleaseEntry;
 use crate::live::Live;
-use crate::object::{Object, ObjectRef};
+use crate::object::{self, Object, ObjectRef};
+use crate::storage;
 
 /// Objects with it outlive the release, or are not there at all times: helm does not mend them either.
-const KEPT_ANNOTATIONS: [&str; 2] = ["helm.sh/resource-policy", "helm.sh/hook"];
+const KEPT_ANNOTATIONS: [&str; 2] = [POLICY, "helm.sh/hook"];
 
 /// Where a manifest says how many pods it wants.
 const REPLICAS: &str = ".spec.replicas";
@@ -58,6 +60,8 @@ pub enum Refusal {
     Unusable(String),
     /// Another program scales one of its workloads.
     Conflict(String),
+    /// Its repair would delete data.
+    Data(String),
 }
 
 impl Refusal {
@@ -65,7 +69,7 @@ impl Refusal {
     #[must_use]
     pub fn text(&self) -> &str {
         match self {
-            Self::Foreign(what) | Self::Unusable(what) | Self::Conflict(what) => what,
+            Self::Foreign(what) | Self::Unusable(what) | Self::Conflict(what) | Self::Data(what) => what,
         }
     }
 
@@ -81,6 +85,10 @@ impl Refusal {
             Self::Conflict(_) => {
                 "take the fields with --force-conflicts, or leave replicas out of the values".to_owned()
             }
+            Self::Data(_) => format!(
+                "let helm forget {release}, and bootstrap up goes on with what is there: kubectl delete secrets -n {namespace} -l \
+                 owner=helm,name={name}"
+            ),
         }
     }
 }
@@ -130,7 +138,7 @@ pub fn decide(seen: &Seen<'_>) -> Decision {
     };
     let Some(entry) = seen.remembered else { return adoption(seen, record) };
     if let Some((why, Repair::Uninstall)) = broken(record) {
-        return install(why, Some(Repair::Uninstall));
+        return reinstall(seen, record, why);
     }
     let Scaled { drift, others } = scaled(seen, record);
     if !others.is_empty() && !seen.leave.force_conflicts {
@@ -167,6 +175,21 @@ fn adoption(seen: &Seen<'_>, record: &Record) -> Decision {
     let why = "adopted: it was not made by this program".to_owned();
     let (repair, drift) = (None, Vec::new());
     Decision::Run(Work { why, repair, drift, force: true, change: Change::Configured })
+}
+
+/// Takes a release away that cannot be mended otherwise, and installs it anew, unless data would go with it.
+fn reinstall(seen: &Seen<'_>, record: &Record, why: String) -> Decision {
+    let holds_data = |name: &ObjectRef| {
+        let live = seen.live.get(name);
+        live.is_some_and(|live| name.is(&object::CLAIM) || storage::deletes_claims(live))
+    };
+    match record.uninstalled().filter_map(ObjectRef::of).find(holds_data) {
+        None => install(why, Some(Repair::Uninstall)),
+        Some(name) => {
+            let data = if name.is(&object::CLAIM) { name.to_string() } else { format!("the data of {name}") };
+            Decision::Refuse(Refusal::Data(format!("{data} would go with {}: {why}", seen.release)))
+        }
+    }
 }
 
 /// Installs a release, after what is left of it has been taken away.

@@ -21,6 +21,9 @@ use crate::yaml;
 /// The type of the Secrets that helm keeps its records in.
 const SECRET_TYPE: &str = "helm.sh/release.v1";
 
+/// The annotation that says what becomes of an object when its release goes.
+pub(super) const POLICY: &str = "helm.sh/resource-policy";
+
 /// How large a record may be when unpacked; the largest charts have a few megabytes.
 const LARGEST: u64 = 64 << 20;
 
@@ -88,6 +91,15 @@ impl Record {
     /// The names of the objects that it applied.
     pub fn objects(&self) -> impl Iterator<Item = ObjectRef> {
         self.manifest.iter().filter_map(ObjectRef::of)
+    }
+
+    /// The objects that helm deletes with it: all but those that the chart tells it to keep.
+    pub fn uninstalled(&self) -> impl Iterator<Item = &Object> {
+        let is_kept = |object: &&Object| {
+            let annotations = object.metadata.annotations.as_ref();
+            annotations.and_then(|all| all.get(POLICY)).is_some_and(|policy| policy.trim() == "keep")
+        };
+        self.manifest.iter().filter(move |object| !is_kept(object))
     }
 }
 

@@ -144,6 +144,10 @@ impl Rights {
             if let Some(name) = ObjectRef::of(object) {
                 self.bring(given, &name);
             }
+            // Whether a set of theirs takes its claims with it.
+            for stem in storage::stems(object) {
+                self.want(Down, Resource::of(&object::CLAIM, stem.namespace.as_deref()), &[List]);
+            }
         }
         for entry in &given.inventory.content.releases {
             let records = Resource::of(&object::SECRET, Some(&entry.namespace));

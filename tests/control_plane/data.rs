@@ -1,7 +1,12 @@
 //! Claims and their volumes: they are kept, and go only where that was asked for.
 
+use std::time::{Duration, Instant};
+
+use devcluster::Tool;
+
+use crate::support::{Bench, Ran};
 use crate::watched::up_to;
-use crate::{Scene, assert_says};
+use crate::{CLUSTER, Scene, assert_says, config_map};
 
 /// What `up` says of a set that cannot become ready, for nothing runs here.
 const APPLIED: &str = "statefulset.apps/s: 0 of ";
@@ -61,7 +66,7 @@ fn the_claims_of_a_set_that_the_stack_has_no_more_are_kept_and_remembered() {
     up_to(&scene, APPLIED);
     scene.kubectl(&["scale", "statefulset/s", "--replicas=2"]);
     scene.await_object("pvc/data-s-1");
-    scene.write("main.yaml", &crate::config_map("one", "a"));
+    scene.write("main.yaml", &config_map("one", "a"));
     let plan = scene.succeed("plan", &[]).stdout;
     assert!(plan.contains("persistentvolumeclaim/data-s-1 kept"), "{plan}");
     assert_says(
@@ -72,4 +77,96 @@ fn the_claims_of_a_set_that_the_stack_has_no_more_are_kept_and_remembered() {
     assert_eq!(claims(&scene), ["data-s-0", "data-s-1"]);
     scene.succeed("down", &["--purge-data", "--timeout", "60s"]);
     assert_eq!(scene.bench.kubectl(["get", "namespace", "pruned-claims", "--ignore-not-found"]), "");
+}
+
+/// A stack with a step `main` that is written by hand, and a step whose chart `store` has these objects.
+fn with_chart(name: &'static str, manifests: &str, templates: &str) -> Scene {
+    let mut scene = Scene::new(name, manifests);
+    scene.bench = Bench::new(&CLUSTER.kubeconfig()).with_helm(devcluster::tool(Tool::Helm).expect("helm"));
+    scene.write("charts/store/Chart.yaml", "apiVersion: v2\nname: store\nversion: 1.0.0\n");
+    scene.write("charts/store/templates/all.yaml", templates);
+    let release = "{release: store, chart: 'oci://nowhere/store', version: 1.0.0}";
+    scene.write("stack.yaml", &format!("{}  - {{name: store, helm: {release}}}\n", scene.stack()));
+    scene
+}
+
+/// Runs a verb that reads charts, with the scene's own.
+fn end(scene: &Scene, code: i32, verb: &str) -> Ran {
+    let charts = scene.folder().join("charts");
+    scene.end(code, verb, &["--charts", charts.to_str().expect("a path")])
+}
+
+#[test]
+fn a_release_is_not_uninstalled_with_a_claim_that_is_to_be_kept() {
+    let scene = with_chart("chart-claims", &config_map("one", "a"), &claim("files", ""));
+    add_class(&scene);
+    end(&scene, 0, "up");
+    let lost = "persistentvolumeclaim/files -n chart-claims would go with release store -n chart-claims";
+    let refused = |ran: &Ran| assert_says(ran, &[lost, "helm.sh/resource-policy: keep"]);
+    for more in [&[][..], &["--dry-run"]] {
+        let ran = scene.end(4, "down", more);
+        refused(&ran);
+        assert_says(&ran, &["bootstrap down --context devcluster", "--purge-data"]);
+    }
+    let stack = scene.stack();
+    let whole = std::fs::read_to_string(scene.folder().join("stack.yaml")).expect("written");
+    scene.write("stack.yaml", &stack);
+    for verb in ["plan", "up"] {
+        let ran = scene.end(4, verb, &[]);
+        refused(&ran);
+        assert_says(
+            &ran,
+            &["kubectl --context devcluster delete persistentvolumeclaim/files -n chart-claims"],
+        );
+    }
+    assert_eq!(scene.field("configmap/one", ".data.key"), "a", "nothing was changed");
+
+    scene.write("stack.yaml", &whole);
+    let kept = claim("files", "")
+        .replace("{name: files}", "{name: files, annotations: {helm.sh/resource-policy: keep}}");
+    scene.write("charts/store/templates/all.yaml", &kept);
+    end(&scene, 0, "up");
+    assert_says(&scene.succeed("down", &["--timeout", "60s"]), &["release store deleted"]);
+    assert_eq!(claims(&scene), ["files"]);
+    assert_eq!(scene.kubectl(&["get", "secrets", "-l", "owner=helm", "-o=name"]), "");
+    scene.kubectl(&["delete", "pvc", "files"]);
+}
+
+#[test]
+fn data_that_may_go_goes_with_its_release() {
+    let scene = with_chart("chart-purged", &config_map("one", "a"), &claim("files", ""));
+    add_class(&scene);
+    end(&scene, 0, "up");
+    scene.succeed("down", &["--purge-data", "--timeout", "60s"]);
+    assert_eq!(scene.bench.kubectl(["get", "namespace", "chart-purged", "--ignore-not-found"]), "");
+}
+
+#[test]
+fn a_set_that_takes_its_claims_with_it_is_not_deleted_with_those_that_are_to_be_kept() {
+    let retention = "  persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}\n";
+    let scene = Scene::new("own-claims", &stateful_set(retention));
+    add_class(&scene);
+    up_to(&scene, APPLIED);
+    scene.await_object("pvc/data-s-0");
+    let lost = "persistentvolumeclaim/data-s-0 -n own-claims would go with statefulset.apps/s -n own-claims";
+    assert_says(&scene.end(4, "down", &[]), &[lost, "--purge-data"]);
+    assert_says(&scene.end(4, "down", &["--dry-run"]), &[lost]);
+    scene.write("main.yaml", &config_map("one", "a"));
+    assert_says(&scene.end(4, "plan", &[]), &[lost]);
+    let ran = scene.end(4, "up", &[]);
+    assert_says(&ran, &[lost]);
+    assert_eq!(claims(&scene), ["data-s-0"]);
+
+    let (_, hint) = ran.stderr.split_once("to keep it, kubectl --context devcluster ").expect("what to do");
+    let (patch, _) = hint.split_once("; to give it up").expect("two ways");
+    let (arguments, patch) = patch.split_once(" -p ").expect("a patch");
+    let arguments = arguments.split(' ').chain(["-p", patch.trim_matches('\'')]);
+    scene.bench.kubectl(arguments);
+    let deadline = Instant::now() + Duration::from_mins(1);
+    // The set's controller takes its name off the claim a moment later.
+    while !scene.field("pvc/data-s-0", ".metadata.ownerReferences").is_empty() {
+        assert!(Instant::now() < deadline, "it still goes with the set");
+    }
+    assert_says(&scene.succeed("down", &["--timeout", "60s"]), &["data-s-0 -n own-claims kept"]);
+    scene.succeed("down", &["--purge-data", "--timeout", "60s"]);
 }
