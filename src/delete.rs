@@ -46,7 +46,7 @@ pub struct Options {
 /// Takes the stack away.
 ///
 /// # Errors
-/// Exit 3 when helm is wanted and missing, 4 when another run works on the stack or data would be lost, 6 out of time, 130 when it is cancelled; else
+/// Exit 3 when helm is wanted and missing or the inventory was emptied, 4 when another run works on the stack or data would be lost, 6 out of time, 130 when it is cancelled; else
 /// the server's or helm's refusal.
 pub async fn down(
     cluster: &Cluster,
@@ -57,7 +57,7 @@ pub async fn down(
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
     if options.dry_run {
-        let inventory = Inventory::load(cluster, stack, namespace).await?;
+        let inventory = known(cluster, stack, namespace).await?;
         let removal = Removal::survey(cluster, &inventory).await?;
         refuse_losses(cluster, &removal, options.purge_data).await?;
         removal.announce(options.purge_data, events);
@@ -85,7 +85,7 @@ async fn take_away(
     until: &Until,
 ) -> Result<(), Error> {
     let cluster = &cluster.until(until.deadline, &until.cancelled);
-    let mut inventory = Inventory::load(cluster, stack, namespace).await?;
+    let mut inventory = known(cluster, stack, namespace).await?;
     for entry in &inventory.content.releases {
         helm::settle(cluster, &entry.release(), until).await?;
     }
@@ -116,6 +116,16 @@ async fn take_away(
     work.delete_cluster_wide(&removal.cluster_wide, &inventory).await?;
     let kept = if keeps_claims { removal.claims.iter().map(name_of).collect() } else { BTreeSet::new() };
     work.finish(&mut inventory, &removal.namespaces, kept).await
+}
+
+/// Reads the inventory, which must say what the stack has.
+async fn known(cluster: &Cluster, stack: &str, namespace: &str) -> Result<Inventory, Error> {
+    let inventory = Inventory::load(cluster, stack, namespace).await?;
+    if inventory.is_emptied() {
+        let message = format!("{} has been emptied: nobody knows what the stack has", inventory.name);
+        return Err(Error::new(Exit::Preflight, message).hint("let up write it anew: bootstrap up"));
+    }
+    Ok(inventory)
 }
 
 /// Refuses to take away what would take claims with it that are to be kept.
@@ -279,7 +289,7 @@ impl Work<'_> {
             let mut releases = std::mem::take(&mut inventory.content).releases;
             releases.retain(|entry| entry.is_storage);
             inventory.content = Content { releases, claims, ..Content::default() };
-            inventory.save(self.cluster).await.map_err(RequestError::into_error)?;
+            inventory.save(self.cluster).await?;
         } else if inventory.exists() {
             inventory.delete(self.cluster).await.map_err(RequestError::into_error)?;
         }

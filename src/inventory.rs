@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, Preconditions};
 use kube::core::{GroupVersionKind, ObjectMeta, TypeMeta};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -29,6 +29,9 @@ const TOOLING: &str = "applyset.kubernetes.io/tooling";
 const KINDS: &str = "applyset.kubernetes.io/contains-group-kinds";
 const NAMESPACES: &str = "applyset.kubernetes.io/additional-namespaces";
 
+/// How [`TOOLING`] names this program, before the version.
+const TOOL: &str = "bootstrap/v";
+
 /// The key of the ConfigMap that holds [`Content`].
 const DATA_KEY: &str = "inventory.json";
 
@@ -43,6 +46,8 @@ pub struct Inventory {
     pub content: Content,
     /// What the cluster has; `None` when there is no ConfigMap yet.
     saved: Option<Content>,
+    /// That ConfigMap's uid.
+    uid: Option<String>,
 }
 
 /// What an inventory says.
@@ -111,18 +116,38 @@ impl Inventory {
     #[must_use]
     pub fn new(stack: &str, namespace: &str) -> Self {
         let name = ObjectRef::new(&object::CONFIG_MAP, Some(namespace), &format!("bootstrap-{stack}"));
-        Self { name, stack: stack.to_owned(), content: Content::default(), saved: None }
+        Self { name, stack: stack.to_owned(), content: Content::default(), saved: None, uid: None }
     }
 
     /// Reads the inventory of a stack; it is empty when there is none.
     ///
     /// # Errors
-    /// Exit 3: the server's refusal, no answer in time, or an inventory that cannot be read.
+    /// Exit 3: the server's refusal, no answer in time, or an inventory that cannot be read; 4: somebody else's ConfigMap.
     pub async fn load(cluster: &Cluster, stack: &str, namespace: &str) -> Result<Self, Error> {
         let inventory = Self::new(stack, namespace);
-        let found = cluster.get(&inventory.name).await.map_err(RequestError::into_preflight)?;
-        let saved = found.map(|found| inventory.read(&found)).transpose()?;
-        Ok(Self { content: saved.clone().unwrap_or_default(), saved, ..inventory })
+        let Some(found) = inventory.find(cluster).await? else { return Ok(inventory) };
+        let content = inventory.read(&found)?;
+        Ok(Self { saved: Some(content.clone()), content, uid: found.metadata.uid, ..inventory })
+    }
+
+    /// Reads the ConfigMap of its name, which must be an inventory.
+    async fn find(&self, cluster: &Cluster) -> Result<Option<Object>, Error> {
+        let found = cluster.get(&self.name).await.map_err(RequestError::into_preflight)?;
+        if found.as_ref().is_none_or(|found| self.is_it(found)) {
+            return Ok(found);
+        }
+        let hint =
+            format!("give the stack another name, or see whose it is: kubectl get {} -o yaml", self.name);
+        let message = format!("{} is there, and is not the inventory of this stack", self.name);
+        Err(Error::new(Exit::Refused, message).hint(hint))
+    }
+
+    /// Tells whether a ConfigMap carries the marks of this inventory.
+    fn is_it(&self, found: &Object) -> bool {
+        let ObjectMeta { labels, annotations, .. } = &found.metadata;
+        let id = labels.as_ref().and_then(|all| all.get(ID));
+        let tooling = annotations.as_ref().and_then(|all| all.get(TOOLING));
+        id == Some(&self.id()) && tooling.is_some_and(|tooling| tooling.starts_with(TOOL))
     }
 
     /// A ConfigMap that a hand has emptied is mended by the next save; what cannot be read must not be forgotten.
@@ -143,6 +168,12 @@ impl Inventory {
     #[must_use]
     pub fn exists(&self) -> bool {
         self.saved.is_some()
+    }
+
+    /// Tells whether a hand has emptied it, so that nobody knows what the stack has.
+    #[must_use]
+    pub fn is_emptied(&self) -> bool {
+        self.saved.as_ref() == Some(&Content::default())
     }
 
     /// Tells whether there is more of the stack than what a `down` has kept.
@@ -205,13 +236,18 @@ impl Inventory {
     /// Writes it to the cluster, if the cluster does not have it so already.
     ///
     /// # Errors
-    /// The server's refusal, or no answer in time.
-    pub async fn save(&mut self, cluster: &Cluster) -> Result<(), RequestError> {
-        if self.saved.as_ref() != Some(&self.content) {
-            // Nobody else has a say in it, so it is taken by force.
-            cluster.apply(&self.object(), true).await?;
-            self.saved = Some(self.content.clone());
+    /// The server's refusal, or no answer in time; 4 when somebody has made a ConfigMap of its name since.
+    pub async fn save(&mut self, cluster: &Cluster) -> Result<(), Error> {
+        if self.saved.as_ref() == Some(&self.content) {
+            return Ok(());
         }
+        if !self.exists() {
+            self.find(cluster).await?;
+        }
+        // Nobody else has a say in it, so it is taken by force.
+        let applied = cluster.apply(&self.object(), true).await.map_err(RequestError::into_error)?;
+        self.uid = applied.metadata.uid;
+        self.saved = Some(self.content.clone());
         Ok(())
     }
 
@@ -220,7 +256,9 @@ impl Inventory {
     /// # Errors
     /// The server's refusal, or no answer in time.
     pub async fn delete(&mut self, cluster: &Cluster) -> Result<(), RequestError> {
-        cluster.delete(&self.name, &DeleteParams::default()).await?;
+        let preconditions = Preconditions { uid: self.uid.clone(), ..Preconditions::default() };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        cluster.delete(&self.name, &params).await?;
         self.saved = None;
         Ok(())
     }
@@ -229,7 +267,7 @@ impl Inventory {
         let kinds: Vec<_> = self.kinds().map(|kind| group_kind(&kind)).collect();
         let namespaces: Vec<_> = self.content.namespaces.iter().cloned().collect();
         let annotations = [
-            (TOOLING, concat!("bootstrap/v", env!("CARGO_PKG_VERSION")).to_owned()),
+            (TOOLING, format!("{TOOL}{}", env!("CARGO_PKG_VERSION"))),
             (KINDS, kinds.join(",")),
             (NAMESPACES, namespaces.join(",")),
         ];

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Exit};
 use crate::helm::Release;
+use crate::inventory::Inventory;
 use crate::manifest::{self, Manifest};
 use crate::object::{self, Object, ObjectRef};
 use crate::stack::{ReleaseSpec, SecretSpec, Stack, Step};
@@ -345,8 +346,12 @@ fn defined(plan: &Plan) -> BTreeSet<String> {
 
 fn check_names(plan: &Plan) -> Result<(), Error> {
     let mut seen: BTreeMap<_, &Manifest> = BTreeMap::new();
+    let inventory = Inventory::new(&plan.stack, &plan.namespace).name;
     for manifest in plan.manifests() {
         let name = &manifest.name;
+        if name.is_same(&inventory) {
+            return Err(manifest.wrong("the stack's inventory has this name"));
+        }
         let identity = (name.group_kind(), name.namespace.clone(), name.name.clone());
         if let Some(first) = seen.insert(identity, manifest) {
             return Err(manifest.wrong(&format!("it is in {} already", first.place())));

@@ -293,7 +293,7 @@ async fn forget_unmade(run: &Run, release: &Release) -> Result<(), Error> {
     }
     let mut inventory = run.inventory.lock().await;
     inventory.content.releases.retain(|entry| entry.release() != *release);
-    inventory.save(&run.cluster).await.map_err(RequestError::into_error)
+    inventory.save(&run.cluster).await
 }
 
 async fn remember(
@@ -312,5 +312,5 @@ async fn remember(
         digest,
         revision,
     });
-    inventory.save(&run.cluster).await.map_err(RequestError::into_error)
+    inventory.save(&run.cluster).await
 }

@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::{self, Judged, Leave};
-use crate::cluster::{Cluster, RequestError, namespace_ref};
+use crate::cluster::{Cluster, namespace_ref};
 use crate::delete::{self, Removal};
 use crate::engine::prepare::Prepared;
 use crate::engine::release::{self, JudgedRelease};
 use crate::engine::{Options, read_records};
-use crate::error::Error;
+use crate::error::{Error, Exit};
 use crate::event::{Change, Events, Kind};
 use crate::helm::{Decision, Helm, Record, Release, Until};
 use crate::inventory::{Inventory, ReleaseEntry};
@@ -93,23 +93,23 @@ impl Run {
         let written = plan.manifests().find(|manifest| manifest.name == namespace_ref(&plan.namespace));
         let bare = apply::bare_namespace(&plan.namespace);
         let namespace = written.map_or(&bare, |manifest| &manifest.object);
+        // A refusal of what comes first leaves all as it was.
+        let refused = |error: Error| match error.exit() {
+            Exit::Doomed => error.exiting(Exit::Preflight),
+            _ => error,
+        };
         let namespace_change =
             apply::ensure_namespace(cluster, &waiter, events, namespace, &plan.stack, deadline, cancel)
                 .await
                 .map_err(|error| {
-                    // A refusal leaves all as it was.
-                    let error =
-                        if error.exit() == Exit::Doomed { error.exiting(Exit::Preflight) } else { error };
-                    written.iter().fold(error, |error, manifest| error.written_in(&manifest.place()))
+                    written.iter().fold(refused(error), |error, manifest| error.written_in(&manifest.place()))
                 })?;
         if written.is_none() {
             tell_of_namespace(events, None, &plan.namespace, namespace_change);
         }
         announce(&mut inventory, &plan);
-        inventory.save(cluster).await.map_err(|error| match namespace_change {
-            Change::Created => error.into_error(),
-            _ => error.into_preflight(),
-        })?;
+        let is_unchanged = namespace_change != Change::Created;
+        inventory.save(cluster).await.map_err(|error| if is_unchanged { refused(error) } else { error })?;
         // A reader whose step does not need the Secret's may come first.
         let revisions = secrets
             .into_iter()
@@ -160,7 +160,7 @@ impl Run {
         let (waiter, events) = (self.waiter.clone(), &self.events);
         delete::prune(&self.cluster, &inventory, &leftovers, waiter, events, until).await?;
         forget(&mut inventory, plan, &leftovers.claims);
-        inventory.save(&self.cluster).await.map_err(RequestError::into_error)
+        inventory.save(&self.cluster).await
     }
 }
 

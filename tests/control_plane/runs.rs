@@ -241,6 +241,29 @@ fn lease(stack: &str, holder: &str) -> String {
 }
 
 #[test]
+fn a_config_map_of_somebody_else_is_not_taken_for_an_inventory() {
+    let scene = Scene::new("unmarked", &config_map("one", "a"));
+    scene.bench.kubectl(["create", "namespace", "unmarked"]);
+    let theirs = "configmap/bootstrap-unmarked";
+    scene.kubectl(&["create", "configmap", "bootstrap-unmarked", "--from-literal=key=theirs"]);
+    for verb in ["up", "plan", "down"] {
+        let said =
+            "configmap/bootstrap-unmarked -n unmarked is there, and is not the inventory of this stack";
+        assert_says(&scene.end(4, verb, &[]), &[said]);
+        assert_eq!(scene.field(theirs, ".data"), r#"{"key":"theirs"}"#);
+    }
+    // An ApplySet of kubectl has the same id.
+    let id = "applyset-BwgZ3Z1I3fsOqXZPgNxXqx-ASjPZ3TEU-wCWhsGW1Po-v1";
+    scene.kubectl(&["label", theirs, &format!("applyset.kubernetes.io/id={id}")]);
+    scene.kubectl(&["annotate", theirs, "applyset.kubernetes.io/tooling=kubectl/v1.37.0"]);
+    for verb in ["up", "down"] {
+        scene.end(4, verb, &[]);
+    }
+    assert_eq!(scene.field(theirs, ".data"), r#"{"key":"theirs"}"#);
+    assert_eq!(scene.kubectl(&["get", "configmap", "one", "--ignore-not-found"]), "");
+}
+
+#[test]
 fn an_inventory_that_cannot_be_read_is_not_taken_for_an_empty_one() {
     let scene = Scene::new("unreadable", &config_map("one", "a"));
     scene.succeed("up", &[]);
@@ -252,8 +275,12 @@ fn an_inventory_that_cannot_be_read_is_not_taken_for_an_empty_one() {
         assert!(told.contains("inventory.json of configmap/bootstrap-unreadable -n unreadable"), "{told}");
     }
     assert_eq!(scene.field("configmap/one", ".data.key"), "a");
-    // An empty one is mended.
+    // An empty one is mended, and not taken for that of a stack that has nothing.
     scene.kubectl(&["patch", "configmap", "bootstrap-unreadable", "--type=merge", "-p", r#"{"data": null}"#]);
+    for more in [&[][..], &["--dry-run"]] {
+        let ran = scene.end(3, "down", more);
+        assert_says(&ran, &["configmap/bootstrap-unreadable -n unreadable has been emptied", "bootstrap up"]);
+    }
     scene.succeed("up", &[]);
     assert_says(&scene.succeed("up", &[]), &["nothing to do"]);
 }
