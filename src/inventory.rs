@@ -194,6 +194,14 @@ impl Inventory {
         object.metadata.labels.as_ref().and_then(|labels| labels.get(PART_OF)) == Some(&self.id())
     }
 
+    /// Tells whether an object is one of the set: a copy of one carries the label, and is not listed.
+    #[must_use]
+    pub fn has(&self, object: &Object) -> bool {
+        let name = ObjectRef::of(object);
+        self.owns(object)
+            && name.is_some_and(|name| self.content.members.iter().any(|member| member.is_same(&name)))
+    }
+
     /// The kinds that members may have.
     pub fn kinds(&self) -> impl Iterator<Item = GroupVersionKind> {
         self.content.kinds.iter().filter_map(|text| {

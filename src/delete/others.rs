@@ -81,7 +81,7 @@ pub(super) async fn needing(
         }
         answer => answer.map_err(RequestError::into_error)?,
     };
-    let others = found.iter().filter(|object| !is_leaving(object) && !inventory.owns(object));
+    let others = found.iter().filter(|object| !is_leaving(object) && !inventory.has(object));
     let others = independent(cluster, others).await.map_err(RequestError::into_error)?;
     Ok(named(&others).map(|named| format!("{named} of its kind, and would go with it")))
 }

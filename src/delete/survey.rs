@@ -263,7 +263,8 @@ async fn members(
     let lists = lists.into_iter().map(|(kind, place): (GroupVersionKind, Option<String>)| async move {
         cluster.list(&kind, place.as_deref(), Some(label)).await
     });
-    Ok(try_join_all(lists).await?.into_iter().flatten().collect())
+    let found = try_join_all(lists).await?.into_iter().flatten();
+    Ok(found.filter(|object| inventory.has(object)).collect())
 }
 
 /// One LIST for each namespace: how many claims pods have got, nobody can tell beforehand.

@@ -201,6 +201,33 @@ fn objects_of_a_user_of_every_kind_survive_and_so_does_the_namespace_and_what_de
 }
 
 #[test]
+fn a_copy_of_an_object_of_the_stack_is_somebody_elses() {
+    let toy = |name: &str| {
+        format!("apiVersion: users.internal/v1\nkind: Puppet\nmetadata: {{name: {name}}}\n---\n")
+    };
+    let scene =
+        Scene::new("copied", &(config_map("one", "a") + &definition("puppets", "Puppet") + &toy("one")));
+    scene.succeed("up", &["--timeout", "60s"]);
+    let label = scene.field("configmap/one", ".metadata.labels.applyset\\.kubernetes\\.io/part-of");
+    let labelled = format!("labels: {{applyset.kubernetes.io/part-of: {label}}}, name: mine");
+    let copies = (config_map("one", "a") + &toy("one")).replace("name: one", &labelled);
+    scene.bench.apply(&copies, &["-n", scene.namespace]);
+    let ran = scene.succeed("down", &["--timeout", "60s"]);
+    assert_says(
+        &ran,
+        &[
+            "configmap/one deleted",
+            "puppet.users.internal/one deleted",
+            "namespace/copied kept (configmap/mine -n copied and 1 more are in it)",
+            "puppets.users.internal kept (puppet.users.internal/mine -n copied is of its kind, and would go with it)",
+        ],
+    );
+    assert_eq!(scene.field("configmap/mine", ".data.key"), "a");
+    scene.kubectl(&["get", "puppet", "mine"]);
+    scene.bench.kubectl(["delete", "crd/puppets.users.internal", "namespace/copied"]);
+}
+
+#[test]
 fn what_is_served_in_another_version_by_now_goes_too() {
     let scene = Scene::new(
         "versions",
