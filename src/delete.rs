@@ -23,7 +23,7 @@ use crate::object::{self, Object, ObjectRef};
 use crate::storage;
 use crate::wait::{Awaited, WaitError, Waiter};
 
-pub(crate) use crate::delete::others::condition;
+pub(crate) use crate::delete::others::{BOUND, condition};
 pub(crate) use crate::delete::survey::Removal;
 
 mod data;
@@ -95,18 +95,20 @@ async fn take_away(
     let waiter = Waiter::new(cluster.clone(), events.clone(), Arc::default());
     let mut work = Work { cluster, events, waiter, until: until.clone(), change: Change::Deleted };
     let (storage, releases): (Vec<_>, Vec<_>) =
-        removal.releases.into_iter().partition(|release| release.is_storage);
+        removal.releases.iter().cloned().partition(|release| release.is_storage);
     work.uninstall(helm.as_ref(), &releases).await?;
     work.delete(&removal.workloads).await?;
+    let mut kept = BTreeSet::new();
     if purge_data {
         let volumes = work.volumes_of(&inventory).await?;
         work.delete(&removal.claims).await?;
         work.gone(volumes).await?;
+        work.delete(&removal.volumes).await?;
     } else {
-        work.keep(&removal.claims);
+        work.keep(&removal);
+        kept.extend(removal.claims.iter().chain(&removal.volumes).map(name_of));
     }
-    let keeps_claims = !purge_data && !removal.claims.is_empty();
-    if keeps_claims {
+    if !kept.is_empty() {
         // What provides the volumes also takes them away.
         work.keep_releases(&storage);
     } else {
@@ -114,7 +116,6 @@ async fn take_away(
     }
     work.delete(&removal.namespaced).await?;
     work.delete_cluster_wide(&removal.cluster_wide, &inventory).await?;
-    let kept = if keeps_claims { removal.claims.iter().map(name_of).collect() } else { BTreeSet::new() };
     work.finish(&mut inventory, &removal.namespaces, kept).await
 }
 
@@ -150,7 +151,7 @@ pub(crate) async fn prune(
     let mut work = Work { cluster, events, waiter, until, change: Change::Pruned };
     work.uninstall(helm.as_ref(), &removal.releases).await?;
     work.delete(&removal.workloads).await?;
-    work.keep(&removal.claims);
+    work.keep(removal);
     work.delete(&removal.namespaced).await?;
     work.delete_cluster_wide(&removal.cluster_wide, inventory).await?;
     work.delete_empty(&removal.namespaces, inventory).await
@@ -255,9 +256,12 @@ impl Work<'_> {
         }
     }
 
-    fn keep(&mut self, claims: &[Object]) {
-        for claim in claims {
+    fn keep(&mut self, removal: &Removal) {
+        for claim in &removal.claims {
             self.say(claim, Change::Kept, Some("it holds data; --purge-data deletes it".to_owned()));
+        }
+        for volume in &removal.volumes {
+            self.say(volume, Change::Kept, Some(BOUND.to_owned()));
         }
     }
 
@@ -281,14 +285,16 @@ impl Work<'_> {
         &mut self,
         inventory: &mut Inventory,
         namespaces: &[Object],
-        claims: BTreeSet<ObjectRef>,
+        kept: BTreeSet<ObjectRef>,
     ) -> Result<(), Error> {
         let empty = self.empty_ones(namespaces, inventory).await?;
-        if !claims.is_empty() {
+        if !kept.is_empty() {
             // So that a later `down --purge-data` knows them, and the next `up` the namespaces that are its own.
             let mut releases = std::mem::take(&mut inventory.content).releases;
             releases.retain(|entry| entry.is_storage);
+            let (claims, volumes) = kept.into_iter().partition(|name| name.is(&object::CLAIM));
             inventory.content = Content { releases, claims, ..Content::default() };
+            volumes.iter().for_each(|volume: &ObjectRef| inventory.expect(volume));
             inventory.save(self.cluster).await?;
         } else if inventory.exists() {
             inventory.delete(self.cluster).await.map_err(RequestError::into_error)?;

@@ -19,6 +19,9 @@ const DERIVED: [(&str, &str); 5] = [
     ("metrics.k8s.io", "PodMetrics"),
 ];
 
+/// Why a volume of the stack stays.
+pub(crate) const BOUND: &str = "its claim is kept";
+
 /// What has to hold for an object to go, where that is found out only when all else has gone.
 pub(crate) fn condition(object: &Object) -> Option<&'static str> {
     let name = name_of(object);

@@ -28,6 +28,8 @@ pub(crate) struct Removal {
     pub(crate) workloads: Vec<Object>,
     /// Claims with the stack's data.
     pub(crate) claims: Vec<Object>,
+    /// Volumes of the stack that are bound to such claims, and stay as long as they do.
+    pub(crate) volumes: Vec<Object>,
     /// Everything else of the stack that is in a namespace.
     pub(crate) namespaced: Vec<Object>,
     /// What is in no namespace.
@@ -52,7 +54,7 @@ impl Removal {
             Self::of_releases(cluster, inventory, content.releases.clone(), named.collect()),
         )?;
         removal.claims = claims;
-        removal.sort(members);
+        removal.sort(members, content);
         Ok(removal)
     }
 
@@ -96,7 +98,7 @@ impl Removal {
             Self::of_releases(cluster, inventory, left, places),
         )?;
         removal.claims = claims;
-        removal.sort(members.into_iter().filter(|member| inventory.owns(member)).collect());
+        removal.sort(members.into_iter().filter(|member| inventory.owns(member)).collect(), content);
         Ok(removal)
     }
 
@@ -127,7 +129,8 @@ impl Removal {
     /// Leaves alone what a release of the stack has taken over.
     pub(crate) fn spare(&mut self, made: impl Iterator<Item = ObjectRef>) {
         let made: Vec<_> = made.collect();
-        for objects in [&mut self.workloads, &mut self.claims, &mut self.namespaced, &mut self.cluster_wide] {
+        let Self { workloads, claims, volumes, namespaced, cluster_wide, .. } = self;
+        for objects in [workloads, claims, volumes, namespaced, cluster_wide] {
             objects.retain(|object| {
                 let name = name_of(object);
                 !made.iter().any(|made| made.is_same(&name))
@@ -167,10 +170,13 @@ impl Removal {
         losses.map_err(RequestError::into_error)
     }
 
-    fn sort(&mut self, members: Vec<Object>) {
+    fn sort(&mut self, members: Vec<Object>, content: &Content) {
+        let is_bound = |volume: &Object| storage::claim_of(volume).is_some_and(|claim| content.holds(&claim));
         for member in members {
             let Some(name) = ObjectRef::of(&member) else { continue };
-            if name.namespace.is_none() {
+            if name.is(&object::VOLUME) && is_bound(&member) {
+                self.volumes.push(member);
+            } else if name.namespace.is_none() {
                 self.cluster_wide.push(member);
             } else if name.is(&object::CLAIM) {
                 // The inventory names it as well, if it names the class.
@@ -192,7 +198,8 @@ impl Removal {
 
     /// Tells whether there is nothing to take away.
     pub(crate) fn is_empty(&self) -> bool {
-        self.releases.is_empty() && self.claims.is_empty() && self.objects().next().is_none()
+        let data = self.claims.iter().chain(&self.volumes);
+        self.releases.is_empty() && data.chain(self.objects()).next().is_none()
     }
 
     /// Says what would be done.
@@ -217,6 +224,11 @@ impl Removal {
         for claim in &self.claims {
             let change = if purge_data { Change::Deleted } else { Change::Kept };
             say(name_of(claim).to_string(), change, None);
+        }
+        for volume in &self.volumes {
+            let (change, why) =
+                if purge_data { (Change::Deleted, None) } else { (Change::Kept, Some(others::BOUND)) };
+            say(name_of(volume).to_string(), change, why);
         }
         for namespace in &self.namespaces {
             let name = name_of(namespace);

@@ -119,7 +119,9 @@ fn pruned(prepared: &Prepared) -> Vec<Entry> {
     let objects = objects.filter_map(|object| entry(object, Outcome::Pruned, delete::condition(object)));
     let holds = Some("it holds data; down --purge-data deletes it");
     let claims = leftovers.claims.iter().filter_map(|object| entry(object, Outcome::Kept, holds));
-    releases.chain(objects).chain(claims).collect()
+    let bound = Some(delete::BOUND);
+    let volumes = leftovers.volumes.iter().filter_map(|object| entry(object, Outcome::Kept, bound));
+    releases.chain(objects).chain(claims).chain(volumes).collect()
 }
 
 fn plain(name: ObjectRef, outcome: Outcome, why: Option<String>) -> Entry {

@@ -170,3 +170,43 @@ fn a_set_that_takes_its_claims_with_it_is_not_deleted_with_those_that_are_to_be_
     assert_says(&scene.succeed("down", &["--timeout", "60s"]), &["data-s-0 -n own-claims kept"]);
     scene.succeed("down", &["--purge-data", "--timeout", "60s"]);
 }
+
+/// A volume that somebody has made by hand for this claim.
+fn volume(name: &str, claim: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: PersistentVolume\nmetadata: {{name: {name}}}\nspec:\n  storageClassName: waits\n  accessModes: \
+         [ReadWriteOnce]\n  capacity: {{storage: 1Gi}}\n  claimRef: {{namespace: {name}, name: {claim}}}\n  hostPath: {{path: \
+         /nowhere}}\n---\n"
+    )
+}
+
+#[test]
+fn a_volume_of_the_stack_stays_as_long_as_its_claim() {
+    let bound = claim("files", ", volumeName: own-volume");
+    let scene = Scene::new("own-volume", &(volume("own-volume", "files") + &bound + &config_map("one", "a")));
+    add_class(&scene);
+    scene.succeed("up", &["--timeout", "60s"]);
+    scene.kubectl(&["wait", "pvc/files", "--for=jsonpath={.status.phase}=Bound", "--timeout=30s"]);
+    let kept = "persistentvolume/own-volume kept (its claim is kept)";
+    assert_says(
+        &scene.succeed("down", &["--dry-run"]),
+        &["would keep persistentvolume/own-volume (its claim is kept)"],
+    );
+    assert_says(&scene.succeed("down", &["--timeout", "60s"]), &[kept]);
+    scene.succeed("up", &["--timeout", "60s"]);
+
+    scene.write("main.yaml", &(bound + &config_map("one", "a")));
+    let plan = scene.succeed("plan", &[]).stdout;
+    assert!(plan.contains("= persistentvolume/own-volume kept: its claim is kept\n"), "{plan}");
+    assert_says(&scene.succeed("up", &["--timeout", "60s"]), &[kept]);
+    scene.write("main.yaml", &(volume("own-volume", "files") + &claim("files", ", volumeName: own-volume")));
+    scene.succeed("up", &["--timeout", "60s"]);
+    scene.succeed("down", &["--timeout", "60s"]);
+    assert_eq!(scene.field("pv/own-volume", ".metadata.deletionTimestamp"), "");
+    // What is kept is known, and goes with the data.
+    assert_says(
+        &scene.succeed("down", &["--purge-data", "--timeout", "60s"]),
+        &["persistentvolume/own-volume deleted"],
+    );
+    assert_eq!(scene.bench.kubectl(["get", "pv,namespace", "own-volume", "--ignore-not-found"]), "");
+}
