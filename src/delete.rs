@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, RequestError};
+use crate::delete::others::INVENTORY;
 use crate::delete::survey::{name_of, runs_pods};
 use crate::engine::outage;
 use crate::error::{Error, Exit};
@@ -60,7 +61,7 @@ pub async fn down(
         let inventory = known(cluster, stack, namespace).await?;
         let removal = Removal::survey(cluster, &inventory).await?;
         refuse_losses(cluster, &removal, options.purge_data).await?;
-        removal.announce(options.purge_data, events);
+        removal.announce(&inventory, options.purge_data, events);
         return Ok(());
     }
     let deadline = Instant::now() + options.timeout;
@@ -108,11 +109,11 @@ async fn take_away(
         work.keep(&removal);
         kept.extend(removal.claims.iter().chain(&removal.volumes).map(name_of));
     }
-    if !kept.is_empty() {
+    if kept.is_empty() {
+        work.uninstall(helm.as_ref(), &storage).await?;
+    } else {
         // What provides the volumes also takes them away.
         work.keep_releases(&storage);
-    } else {
-        work.uninstall(helm.as_ref(), &storage).await?;
     }
     work.delete(&removal.namespaced).await?;
     work.delete_cluster_wide(&removal.cluster_wide, &inventory).await?;
@@ -280,7 +281,8 @@ impl Work<'_> {
         self.delete(&unused).await
     }
 
-    /// The namespaces that `up` made go if nothing is left in them; the inventory goes last, or stays for kept claims.
+    /// The namespaces that `up` made go if nothing is left in them, the inventory's own last and it before that; both stay for
+    /// what is kept.
     async fn finish(
         &mut self,
         inventory: &mut Inventory,
@@ -288,18 +290,31 @@ impl Work<'_> {
         kept: BTreeSet<ObjectRef>,
     ) -> Result<(), Error> {
         let empty = self.empty_ones(namespaces, inventory).await?;
-        if !kept.is_empty() {
-            // So that a later `down --purge-data` knows them, and the next `up` the namespaces that are its own.
-            let mut releases = std::mem::take(&mut inventory.content).releases;
-            releases.retain(|entry| entry.is_storage);
-            let (claims, volumes) = kept.into_iter().partition(|name| name.is(&object::CLAIM));
-            inventory.content = Content { releases, claims, ..Content::default() };
-            volumes.iter().for_each(|volume: &ObjectRef| inventory.expect(volume));
-            inventory.save(self.cluster).await?;
-        } else if inventory.exists() {
-            inventory.delete(self.cluster).await.map_err(RequestError::into_error)?;
+        let is_own = |namespace: &Object| namespace.metadata.name == inventory.name.namespace;
+        let (own, others): (Vec<_>, Vec<_>) = empty.into_iter().partition(is_own);
+        self.delete(&others).await?;
+        if kept.is_empty() {
+            if inventory.exists() {
+                inventory.delete(self.cluster).await.map_err(RequestError::into_error)?;
+            }
+            return self.delete(&own).await;
         }
-        self.delete(&empty).await
+        // So that a later `down --purge-data` knows them, and the next `up` the namespaces that are its own.
+        let mut releases = std::mem::take(&mut inventory.content).releases;
+        releases.retain(|entry| entry.is_storage);
+        let (claims, volumes): (_, BTreeSet<_>) = kept.into_iter().partition(|name| name.is(&object::CLAIM));
+        inventory.content = Content { releases, claims, ..Content::default() };
+        for volume in &volumes {
+            inventory.expect(volume);
+        }
+        for left in namespaces.iter().filter(|namespace| !others.contains(namespace)) {
+            inventory.expect_namespace(left.metadata.name.as_deref().unwrap_or_default());
+        }
+        inventory.save(self.cluster).await?;
+        for namespace in &own {
+            self.say(namespace, Change::Kept, Some(INVENTORY.to_owned()));
+        }
+        Ok(())
     }
 
     async fn delete_empty(&mut self, namespaces: &[Object], inventory: &Inventory) -> Result<(), Error> {

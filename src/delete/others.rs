@@ -22,6 +22,9 @@ const DERIVED: [(&str, &str); 5] = [
 /// Why a volume of the stack stays.
 pub(crate) const BOUND: &str = "its claim is kept";
 
+/// Why the stack's own namespace stays, where nothing else is left in it.
+pub(super) const INVENTORY: &str = "the inventory in it tells of what is kept";
+
 /// What has to hold for an object to go, where that is found out only when all else has gone.
 pub(crate) fn condition(object: &Object) -> Option<&'static str> {
     let name = name_of(object);

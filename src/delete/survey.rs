@@ -203,12 +203,12 @@ impl Removal {
     }
 
     /// Says what would be done.
-    pub(super) fn announce(&self, purge_data: bool, events: &Events) {
+    pub(super) fn announce(&self, inventory: &Inventory, purge_data: bool, events: &Events) {
         let say = |what: String, change, why: Option<&str>| {
             events.send(Kind::Foreseen { what, change, why: why.map(str::to_owned) });
         };
-        let kept: Vec<_> =
-            self.claims.iter().filter(|_| !purge_data).map(|claim| name_of(claim).namespace).collect();
+        let data = self.claims.iter().chain(&self.volumes).filter(|_| !purge_data);
+        let kept: Vec<_> = data.map(|kept| name_of(kept).namespace).collect();
         for entry in &self.releases {
             let stays = entry.is_storage && !kept.is_empty();
             let change = if stays { Change::Kept } else { Change::Deleted };
@@ -232,8 +232,11 @@ impl Removal {
         }
         for namespace in &self.namespaces {
             let name = name_of(namespace);
+            let is_own = inventory.name.namespace.as_ref() == Some(&name.name);
             if kept.iter().flatten().any(|kept| *kept == name.name) {
                 say(name.to_string(), Change::Kept, Some("claims in it are kept"));
+            } else if is_own && !kept.is_empty() {
+                say(name.to_string(), Change::Kept, Some(others::INVENTORY));
             } else {
                 say(name.to_string(), Change::Deleted, others::condition(namespace));
             }

@@ -210,3 +210,22 @@ fn a_volume_of_the_stack_stays_as_long_as_its_claim() {
     );
     assert_eq!(scene.bench.kubectl(["get", "pv,namespace", "own-volume", "--ignore-not-found"]), "");
 }
+
+#[test]
+fn the_inventory_stays_while_claims_are_kept_in_another_namespace() {
+    let other = "apiVersion: v1\nkind: Namespace\nmetadata: {name: kept-elsewhere}\n---\n";
+    let inside = claim("files", "").replace("{name: files}", "{name: files, namespace: kept-elsewhere}");
+    let third = other.replace("kept-elsewhere", "kept-nowhere");
+    let scene = Scene::new("kept-here", &[other, &third, &inside, &config_map("one", "a")].concat());
+    add_class(&scene);
+    scene.succeed("up", &["--timeout", "60s"]);
+    let kept = "(the inventory in it tells of what is kept)";
+    let foreseen = scene.succeed("down", &["--dry-run"]);
+    assert_says(&foreseen, &[&format!("would keep namespace/kept-here {kept}")]);
+    let down = || scene.succeed("down", &["--timeout", "60s"]);
+    assert_says(&down(), &[&format!("namespace/kept-here kept {kept}"), "namespace/kept-nowhere deleted"]);
+    assert_says(&down(), &["persistentvolumeclaim/files -n kept-elsewhere kept"]);
+    scene.succeed("down", &["--purge-data", "--timeout", "60s"]);
+    let left = ["get", "namespace", "kept-here", "kept-elsewhere", "--ignore-not-found"];
+    assert_eq!(scene.bench.kubectl(left), "");
+}
