@@ -95,6 +95,12 @@ impl ReleaseEntry {
     pub fn release(&self) -> Release {
         Release { name: self.name.clone(), namespace: self.namespace.clone() }
     }
+
+    /// Tells whether a revision can be one of this release: below ours is that of another, made after ours was uninstalled.
+    #[must_use]
+    pub fn may_have(&self, revision: u32) -> bool {
+        self.revision.is_none_or(|ours| ours <= revision)
+    }
 }
 
 impl Content {

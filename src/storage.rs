@@ -1,4 +1,4 @@
-//! Which storage class the claims of a stack get, and why. Pure: what is in the cluster decides, and is handed in.
+//! Which claims a stack has, which storage class they get, and why. Pure: what is in the cluster decides, and is handed in.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -135,6 +135,15 @@ fn a_release_that_the_inventory_does_not_know_is_left_alone() {
 }
 
 #[test]
+fn a_revision_below_ours_is_somebody_else_s() {
+    let theirs = record(1, Status::Deployed, Some(1));
+    let case = Case { record: Some(theirs), ..Case::settled() };
+    assert!(
+        matches!(case.refusal(), Refusal::Foreign(said) if said.ends_with("was not made by this program"))
+    );
+}
+
+#[test]
 fn a_release_of_somebody_else_is_adopted_if_it_is_the_same_chart_and_whole() {
     let leave = Leave { adopt: true, ..Leave::default() };
     let with = |record| Case { remembered: None, record: Some(record), leave, ..Case::settled() };
@@ -186,13 +195,13 @@ fn a_repair_that_would_delete_data_is_refused() {
         claim
     };
     let case = |claim: Object, live: Vec<Object>| {
-        let mut record = record(1, Status::PendingInstall, None);
+        let mut record = record(4, Status::PendingInstall, None);
         record.manifest.push(claim);
         Case { record: Some(record), live, ..Case::settled() }
     };
     let there = || vec![claim(json!({}))];
     let refusal = case(claim(json!({})), there()).refusal();
-    let said = "persistentvolumeclaim/files -n monitoring would go with release ksm -n monitoring: revision 1 was left pending-install";
+    let said = "persistentvolumeclaim/files -n monitoring would go with release ksm -n monitoring: revision 4 was left pending-install";
     assert_eq!(refusal, Refusal::Data(said.to_owned()));
     assert!(refusal.hint(&release()).contains("kubectl delete secrets -n monitoring -l owner=helm,name=ksm"));
     for case in

@@ -248,7 +248,7 @@ impl Removal {
 /// that API would stand in the way of every namespace that is to go.
 fn in_order(mut releases: Vec<ReleaseEntry>, steps: &[String], records: &[Record]) -> Vec<ReleaseEntry> {
     let record = |entry: &ReleaseEntry| records.iter().find(|record| record.release == entry.release());
-    releases.retain(|entry| record(entry).is_some());
+    releases.retain(|entry| record(entry).is_some_and(|record| entry.may_have(record.revision)));
     let owns_api = |entry: &ReleaseEntry| {
         record(entry).is_some_and(|record| record.objects().any(|name| name.is(&object::API_SERVICE)))
     };

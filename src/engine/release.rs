@@ -144,7 +144,8 @@ pub(super) async fn carry_out(
     Ok(())
 }
 
-/// Runs helm, and again while it fails for what may pass: what that has left is judged anew.
+/// Runs helm, unless the release is another by now than was seen before the first change, and again while it fails for what
+/// may pass: what that has left is judged anew.
 async fn finish(
     run: &Run,
     step: &PlannedStep,
@@ -153,12 +154,30 @@ async fn finish(
     work: &Work,
     deadline: Instant,
 ) -> Result<Option<Record>, StepError> {
-    let (release, mut work, mut pause) = (planned.release(), work.clone(), FIRST_PAUSE);
+    let release = planned.release();
+    let before = run.records.iter().find(|record| record.release == release);
+    let state = |record: &Record| (record.revision, record.status);
+    let (mut work, mut pause, mut is_first) = (work.clone(), FIRST_PAUSE, true);
     loop {
+        // Answered only when the server is there.
+        let records = helm::records(&run.cluster, &release.namespace, &[release.name.as_str()]).await?;
+        let record = records.into_iter().next();
+        if !is_first || record.as_ref().map(state) != before.map(state) {
+            match judge_again(run, planned, judged, record.as_ref()).await? {
+                Decision::Run(left) if is_first && left.repair.is_some() => {
+                    let message = format!("{release} is worked on by somebody else: {}", left.why);
+                    return Err(Error::new(Exit::Refused, message).into());
+                }
+                Decision::Run(left) => work = left,
+                Decision::Nothing => return Ok(record),
+                Decision::Refuse(refusal) => return Err(refused(&refusal, &release).into()),
+            }
+        }
         let error = match run_helm(run, step, planned, judged, &work, deadline).await? {
             Ok(record) => return Ok(record),
             Err(error) => error,
         };
+        is_first = false;
         let left = deadline.saturating_duration_since(Instant::now());
         if left <= FIRST_PAUSE {
             return Err(error.exiting(Exit::Timeout).into());
@@ -169,29 +188,31 @@ async fn finish(
             () = run.stop.cancelled() => return Err(StepError::Cut),
             () = sleep(pause.min(left.saturating_sub(FIRST_PAUSE))) => pause = (pause * 2).min(LAST_PAUSE),
         }
-        // Answered only when the server is there.
-        let records = helm::records(&run.cluster, &release.namespace, &[release.name.as_str()]).await?;
-        let mut live = Live::default();
-        live.read(&run.cluster, records.iter().flat_map(Record::objects))
-            .await
-            .map_err(RequestError::into_error)?;
-        let inventory = run.inventory.lock().await.clone();
-        let decision = helm::decide(&Seen {
-            release: &release,
-            chart: planned.chart_name(),
-            digest: &judged.digest,
-            remembered: inventory.release(&release.name, &release.namespace),
-            record: records.first(),
-            live: &live,
-            now: Timestamp::now(),
-            leave: judged.leave,
-        });
-        match decision {
-            Decision::Run(left) => work = left,
-            Decision::Nothing => return Ok(records.into_iter().next()),
-            Decision::Refuse(refusal) => return Err(refused(&refusal, &release).into()),
-        }
     }
+}
+
+/// Decides about a release as it is now.
+async fn judge_again(
+    run: &Run,
+    planned: &PlannedRelease,
+    judged: &JudgedRelease,
+    record: Option<&Record>,
+) -> Result<Decision, Error> {
+    let release = planned.release();
+    let mut live = run.live.with_only(None);
+    let objects = record.into_iter().flat_map(Record::objects);
+    live.read(&run.cluster, objects).await.map_err(RequestError::into_error)?;
+    let inventory = run.inventory.lock().await.clone();
+    Ok(helm::decide(&Seen {
+        release: &release,
+        chart: planned.chart_name(),
+        digest: &judged.digest,
+        remembered: inventory.release(&release.name, &release.namespace),
+        record,
+        live: &live,
+        now: Timestamp::now(),
+        leave: judged.leave,
+    }))
 }
 
 /// Runs helm once. The inner error is one of helm's own that may pass.

@@ -136,7 +136,9 @@ pub fn decide(seen: &Seen<'_>) -> Decision {
     let Some(record) = seen.record else {
         return install("not installed".to_owned(), None);
     };
-    let Some(entry) = seen.remembered else { return adoption(seen, record) };
+    let Some(entry) = seen.remembered.filter(|entry| entry.may_have(record.revision)) else {
+        return adoption(seen, record);
+    };
     if let Some((why, Repair::Uninstall)) = broken(record) {
         return reinstall(seen, record, why);
     }

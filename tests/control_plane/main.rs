@@ -2,11 +2,11 @@
 //! cannot work.
 
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Command};
 use std::sync::LazyLock;
 use std::time::Instant;
 
-use devcluster::{ControlPlane, Options};
+use devcluster::{ControlPlane, Options, Tool};
 
 use crate::support::{Bench, Ran};
 
@@ -118,6 +118,14 @@ impl Scene {
     /// Runs kubectl in the stack's namespace.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
         self.bench.kubectl(["-n", self.namespace].iter().chain(arguments))
+    }
+
+    /// Runs helm, as somebody else does, in the stack's namespace.
+    pub(crate) fn helm(&self, arguments: &[&str]) {
+        let mut helm = Command::new(devcluster::tool(Tool::Helm).expect("helm"));
+        helm.env("KUBECONFIG", self.bench.kubeconfig()).args(["--namespace", self.namespace]).args(arguments);
+        let output = helm.output().expect("helm starts");
+        assert!(output.status.success(), "helm: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// A field of an object in the stack's namespace.

@@ -93,3 +93,23 @@ fn a_release_that_helm_refused_to_make_is_not_claimed() {
     let inventory = scene.field("configmap/bootstrap-refused-release", ".data.inventory\\.json");
     assert!(!inventory.contains("late"), "{inventory}");
 }
+
+#[test]
+fn a_release_that_somebody_has_made_in_place_of_ours_is_theirs() {
+    let scene = scene("replaced-release", &release("ours"));
+    let charts = scene.folder().join("charts");
+    let charts = charts.to_str().expect("a path");
+    scene.succeed("up", &["--charts", charts]);
+    scene.write("charts/shared/templates/all.yaml", &config_map("shared", "newer"));
+    scene.succeed("up", &["--charts", charts]);
+    scene.helm(&["uninstall", "ours"]);
+    scene.helm(&["install", "ours", &format!("{charts}/shared")]);
+    let ran = scene.end(4, "up", &["--charts", charts]);
+    assert_says(
+        &ran,
+        &["release ours -n replaced-release (chart shared 1.0.0) was not made by this program"],
+    );
+    scene.succeed("down", &["--timeout", "60s"]);
+    assert_eq!(scene.field("configmap/shared", ".data.key"), "newer");
+    scene.helm(&["uninstall", "ours"]);
+}

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use devcluster::ControlPlane;
+use devcluster::{ControlPlane, Tool};
 
 use crate::support::{Bench, Ran};
 use crate::watched::{Watched, up_to};
@@ -14,12 +14,16 @@ const GATE: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: gate
 
 /// Runs `up` with a second step that has these manifests and waits for the gate, which opens when this is done.
 fn up_while(scene: &Scene, manifests: &str, deed: impl FnOnce()) -> Ran {
-    let more = "  - {name: then, needs: [main], manifests: [then.yaml]}\n";
-    scene.write("stack.yaml", &(scene.stack() + more));
-    scene.write("main.yaml", GATE);
     scene.write("then.yaml", manifests);
+    up_past_gate(scene, "manifests: [then.yaml]", &[], deed)
+}
+
+/// The same with a step of any content.
+fn up_past_gate(scene: &Scene, step: &str, more: &[&str], deed: impl FnOnce()) -> Ran {
+    scene.write("stack.yaml", &format!("{}  - {{name: then, needs: [main], {step}}}\n", scene.stack()));
+    scene.write("main.yaml", GATE);
     let began = Instant::now();
-    let up = scene.start("up", &[]);
+    let up = scene.start("up", more);
     scene.await_object("deployment/gate");
     deed();
     let status = r#"{"status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1,
@@ -250,4 +254,29 @@ fn what_others_do_while_earlier_steps_wait_is_judged_anew() {
     assert_eq!(ran.code, 4, "{}", ran.stderr);
     assert_says(&ran, &["data.key is owned by argocd", "--force-conflicts"]);
     assert_eq!(scene.field("configmap/edited", ".data.key"), "theirs");
+}
+
+#[test]
+fn a_release_that_somebody_makes_while_earlier_steps_wait_is_left_alone() {
+    let plane = ControlPlane::start().expect("a control plane");
+    let mut scene = Scene::on(&plane, "released-since", "");
+    scene.bench = Bench::new(&plane.kubeconfig()).with_helm(devcluster::tool(Tool::Helm).expect("helm"));
+    scene.bench.add_node();
+    scene.write("charts/store/Chart.yaml", "apiVersion: v2\nname: store\nversion: 1.0.0\n");
+    scene.write("charts/store/templates/all.yaml", &config_map("{{ .Release.Name }}", "{{ .Values.key }}"));
+    scene.write("charts/store/values.yaml", "key: ours\n");
+    let charts = scene.folder().join("charts");
+    let step = "helm: {release: store, chart: 'oci://nowhere/store', version: 1.0.0}";
+    let charts = ["--charts", charts.to_str().expect("a path")];
+    let ran = up_past_gate(&scene, step, &charts, || {
+        let chart = scene.folder().join("charts/store");
+        let chart = chart.to_str().expect("a path");
+        scene.helm(&["install", "store", chart, "--set=key=theirs"]);
+    });
+    assert_eq!(ran.code, 4, "{}", ran.stderr);
+    assert_says(
+        &ran,
+        &["release store -n released-since (chart store 1.0.0) was not made by this program", "--adopt"],
+    );
+    assert_eq!(scene.field("configmap/store", ".data.key"), "theirs");
 }
