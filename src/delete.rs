@@ -93,6 +93,11 @@ async fn take_away(
     let removal = Removal::survey(cluster, &inventory).await?;
     refuse_losses(cluster, &removal, purge_data).await?;
     let helm = if removal.releases.is_empty() { None } else { Some(Helm::find(cluster.target())?) };
+    if !removal.claims.is_empty() {
+        // With the releases goes what tells of their claims.
+        inventory.content.claims.extend(removal.claim_names());
+        inventory.save(cluster).await?;
+    }
     let waiter = Waiter::new(cluster.clone(), events.clone(), Arc::default());
     let mut work = Work { cluster, events, waiter, until: until.clone(), change: Change::Deleted };
     let (storage, releases): (Vec<_>, Vec<_>) =
@@ -107,7 +112,7 @@ async fn take_away(
         work.delete(&removal.volumes).await?;
     } else {
         work.keep(&removal);
-        kept.extend(removal.claims.iter().chain(&removal.volumes).map(name_of));
+        kept.extend(removal.claim_names().chain(removal.volumes.iter().map(name_of)));
     }
     if kept.is_empty() {
         work.uninstall(helm.as_ref(), &storage).await?;

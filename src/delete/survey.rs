@@ -48,12 +48,11 @@ impl Removal {
         let mut places = content.namespaces.clone();
         places.extend(inventory.name.namespace.clone());
         let named = content.releases.iter().map(|entry| entry.namespace.clone()).chain(places.clone());
-        let (members, claims, mut removal) = tokio::try_join!(
+        let (members, mut removal) = tokio::try_join!(
             async { members(cluster, inventory, &places).await.map_err(RequestError::into_preflight) },
-            async { claims(cluster, content).await.map_err(RequestError::into_preflight) },
             Self::of_releases(cluster, inventory, content.releases.clone(), named.collect()),
         )?;
-        removal.claims = claims;
+        removal.read_claims(cluster, content.clone()).await?;
         removal.sort(members, content);
         Ok(removal)
     }
@@ -92,12 +91,11 @@ impl Removal {
             plan.manifests().flat_map(|manifest| storage::stems(&manifest.object)).collect();
         let stems = content.stems.difference(&stems).cloned().collect();
         let former = Content { stems, ..Content::default() };
-        let (members, claims, mut removal) = tokio::try_join!(
+        let (members, mut removal) = tokio::try_join!(
             async { all_of(cluster, gone).await.map_err(RequestError::into_preflight) },
-            async { claims(cluster, &former).await.map_err(RequestError::into_preflight) },
             Self::of_releases(cluster, inventory, left, places),
         )?;
-        removal.claims = claims;
+        removal.read_claims(cluster, former).await?;
         removal.sort(members.into_iter().filter(|member| inventory.owns(member)).collect(), content);
         Ok(removal)
     }
@@ -124,6 +122,25 @@ impl Removal {
         let record = |entry: &ReleaseEntry| records.iter().find(|record| record.release == entry.release());
         let records = releases.iter().filter_map(record).cloned().collect();
         Ok(Self { releases, records, namespaces, ..Self::default() })
+    }
+
+    /// Finds the claims that hold this data, or that of the releases. One LIST for each namespace: how many claims pods have
+    /// got, nobody can tell beforehand.
+    async fn read_claims(&mut self, cluster: &Cluster, mut data: Content) -> Result<(), Error> {
+        let released: Vec<_> = self.records.iter().flat_map(|record| &record.manifest).collect();
+        let names = released.iter().filter_map(|object| ObjectRef::of(object));
+        data.claims.extend(names.filter(|name| name.is(&object::CLAIM)));
+        data.stems.extend(released.iter().flat_map(|object| storage::stems(object)));
+        let (kind, places) = (object::CLAIM.gvk(), data.data_namespaces());
+        let lists = places.iter().map(|place| cluster.list(&kind, Some(place), None));
+        let found = try_join_all(lists).await.map_err(RequestError::into_preflight)?;
+        self.claims = found.into_iter().flatten().filter(|claim| data.holds(&name_of(claim))).collect();
+        Ok(())
+    }
+
+    /// The names of the claims.
+    pub(crate) fn claim_names(&self) -> impl Iterator<Item = ObjectRef> {
+        self.claims.iter().map(name_of)
     }
 
     /// Leaves alone what a release of the stack has taken over.
@@ -280,13 +297,6 @@ async fn members(
     });
     let found = try_join_all(lists).await?.into_iter().flatten();
     Ok(found.filter(|object| inventory.has(object)).collect())
-}
-
-/// One LIST for each namespace: how many claims pods have got, nobody can tell beforehand.
-async fn claims(cluster: &Cluster, content: &Content) -> Result<Vec<Object>, RequestError> {
-    let (kind, places) = (object::CLAIM.gvk(), content.data_namespaces());
-    let lists = try_join_all(places.iter().map(|place| cluster.list(&kind, Some(place), None))).await?;
-    Ok(lists.into_iter().flatten().filter(|claim| content.holds(&name_of(claim))).collect())
 }
 
 /// Reads those of these objects that are there; of a kind that is not served any more there are none.

@@ -19,7 +19,7 @@ use crate::event::{Change, Events, Kind};
 use crate::helm::{Decision, Helm, Record, Release, Until};
 use crate::inventory::{Inventory, ReleaseEntry};
 use crate::live::Live;
-use crate::object::{self, Object, ObjectRef};
+use crate::object::{self, ObjectRef};
 use crate::plan::Plan;
 use crate::secret::{self, Values};
 use crate::storage;
@@ -156,10 +156,13 @@ impl Run {
             }
         }
         let mut inventory = self.inventory.lock().await;
+        // With the stack's sets and releases goes what tells of their claims.
+        inventory.content.claims.extend(leftovers.claim_names());
+        inventory.save(&self.cluster).await?;
         let until = Until { deadline: self.deadline, cancelled: self.cancel.clone() };
         let (waiter, events) = (self.waiter.clone(), &self.events);
         delete::prune(&self.cluster, &inventory, &leftovers, waiter, events, until).await?;
-        forget(&mut inventory, plan, &leftovers.claims);
+        forget(&mut inventory, plan);
         inventory.save(&self.cluster).await
     }
 }
@@ -207,11 +210,10 @@ fn announce(inventory: &mut Inventory, plan: &Plan) {
     }
 }
 
-/// Leaves in an inventory only what the plan has, and the claims, those that are kept of what it has no more among them.
-fn forget(inventory: &mut Inventory, plan: &Plan, kept: &[Object]) {
+/// Leaves in an inventory only what the plan has, and the claims.
+fn forget(inventory: &mut Inventory, plan: &Plan) {
     let former = std::mem::take(&mut inventory.content);
     inventory.content.claims = former.claims;
-    inventory.content.claims.extend(kept.iter().filter_map(ObjectRef::of));
     announce(inventory, plan);
     let is_wanted = |entry: &ReleaseEntry| {
         entry.is_storage || plan.releases().any(|planned| planned.release() == entry.release())

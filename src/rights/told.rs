@@ -128,6 +128,8 @@ impl Rights {
 
     fn claims(&mut self, given: &Given<'_>) {
         let mut places = storage::namespaces(given.plan);
+        let stems = given.releases.values().flatten().flat_map(storage::stems);
+        places.extend(stems.filter_map(|stem| stem.namespace));
         places.extend(given.inventory.content.data_namespaces());
         for place in places {
             let resource = Resource::of(&object::CLAIM, Some(&place));
@@ -143,10 +145,6 @@ impl Rights {
         for object in given.releases.values().flatten() {
             if let Some(name) = ObjectRef::of(object) {
                 self.bring(given, &name);
-            }
-            // Whether a set of theirs takes its claims with it.
-            for stem in storage::stems(object) {
-                self.want(Down, Resource::of(&object::CLAIM, stem.namespace.as_deref()), &[List]);
             }
         }
         for entry in &given.inventory.content.releases {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use devcluster::Tool;
 
 use crate::support::{Bench, Ran};
-use crate::watched::up_to;
+use crate::watched::{Watched, up_to};
 use crate::{CLUSTER, Scene, assert_says, config_map};
 
 /// What `up` says of a set that cannot become ready, for nothing runs here.
@@ -126,10 +126,30 @@ fn a_release_is_not_uninstalled_with_a_claim_that_is_to_be_kept() {
         .replace("{name: files}", "{name: files, annotations: {helm.sh/resource-policy: keep}}");
     scene.write("charts/store/templates/all.yaml", &kept);
     end(&scene, 0, "up");
-    assert_says(&scene.succeed("down", &["--timeout", "60s"]), &["release store deleted"]);
+    let kept = "persistentvolumeclaim/files -n chart-claims kept";
+    assert_says(&scene.succeed("down", &["--timeout", "60s"]), &["release store deleted", kept]);
     assert_eq!(claims(&scene), ["files"]);
     assert_eq!(scene.kubectl(&["get", "secrets", "-l", "owner=helm", "-o=name"]), "");
-    scene.kubectl(&["delete", "pvc", "files"]);
+    // The release is gone, and what is known of its claim is not.
+    assert_says(&scene.succeed("down", &[]), &[kept]);
+    scene.succeed("down", &["--purge-data", "--timeout", "60s"]);
+    assert_eq!(scene.bench.kubectl(["get", "namespace", "chart-claims", "--ignore-not-found"]), "");
+}
+
+#[test]
+fn the_claims_of_the_pods_of_a_release_are_kept_and_known_too() {
+    let scene = with_chart("chart-set", &config_map("one", "a"), &stateful_set(""));
+    add_class(&scene);
+    let charts = scene.folder().join("charts");
+    let mut up = Watched::start(&scene, &["-v", "--charts", charts.to_str().expect("a path")]);
+    up.await_line(APPLIED);
+    up.interrupt();
+    scene.await_object("pvc/data-s-0");
+    let kept = "persistentvolumeclaim/data-s-0 -n chart-set kept";
+    assert_says(&scene.succeed("down", &["--timeout", "60s"]), &["release store deleted", kept]);
+    assert_says(&scene.succeed("down", &[]), &[kept]);
+    scene.succeed("down", &["--purge-data", "--timeout", "60s"]);
+    assert_eq!(scene.bench.kubectl(["get", "namespace", "chart-set", "--ignore-not-found"]), "");
 }
 
 #[test]
