@@ -47,8 +47,8 @@ pub struct Options {
 /// Takes the stack away.
 ///
 /// # Errors
-/// Exit 3 when helm is wanted and missing or the inventory was emptied, 4 when another run works on the stack or data would be lost, 6 out of time, 130 when it is cancelled; else
-/// the server's or helm's refusal.
+/// Exit 3 when helm is wanted and missing or the inventory was emptied, 4 when another run works on the stack or data would be
+/// lost, 6 out of time, 130 when it is cancelled; else the server's or helm's refusal.
 pub async fn down(
     cluster: &Cluster,
     stack: &str,
