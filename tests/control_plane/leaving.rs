@@ -9,7 +9,7 @@ use crate::support::{Bench, Ran};
 use crate::{Scene, assert_says, config_map};
 
 /// Long enough for a word on what holds things, which takes a namespace's controller up to ten seconds.
-const PATIENCE: &str = "40s";
+const PATIENCE: &str = "30s";
 
 /// An aggregated API whose server is nowhere.
 const BROKEN: &str = r#"{"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
