@@ -252,6 +252,18 @@ impl Inventory {
     /// # Errors
     /// The server's refusal, or no answer in time; 4 when somebody has made a ConfigMap of its name since.
     pub async fn save(&mut self, cluster: &Cluster) -> Result<(), Error> {
+        self.save_or(cluster, RequestError::into_error).await
+    }
+
+    /// The same as the first change of a run, which leaves all as it was when it is refused.
+    ///
+    /// # Errors
+    /// Exit 3: the server's refusal; 4 when somebody has made a ConfigMap of its name since.
+    pub async fn save_first(&mut self, cluster: &Cluster) -> Result<(), Error> {
+        self.save_or(cluster, RequestError::into_preflight).await
+    }
+
+    async fn save_or(&mut self, cluster: &Cluster, refused: fn(RequestError) -> Error) -> Result<(), Error> {
         if self.saved.as_ref() == Some(&self.content) {
             return Ok(());
         }
@@ -259,7 +271,7 @@ impl Inventory {
             self.find(cluster).await?;
         }
         // Nobody else has a say in it, so it is taken by force.
-        let applied = cluster.apply(&self.object(), true).await.map_err(RequestError::into_error)?;
+        let applied = cluster.apply(&self.object(), true).await.map_err(refused)?;
         self.uid = applied.metadata.uid;
         self.saved = Some(self.content.clone());
         Ok(())

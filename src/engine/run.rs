@@ -93,23 +93,23 @@ impl Run {
         let written = plan.manifests().find(|manifest| manifest.name == namespace_ref(&plan.namespace));
         let bare = apply::bare_namespace(&plan.namespace);
         let namespace = written.map_or(&bare, |manifest| &manifest.object);
-        // A refusal of what comes first leaves all as it was.
-        let refused = |error: Error| match error.exit() {
-            Exit::Doomed => error.exiting(Exit::Preflight),
-            _ => error,
-        };
         let namespace_change =
             apply::ensure_namespace(cluster, &waiter, events, namespace, &plan.stack, deadline, cancel)
                 .await
                 .map_err(|error| {
-                    written.iter().fold(refused(error), |error, manifest| error.written_in(&manifest.place()))
+                    // A refusal leaves all as it was.
+                    let error =
+                        if error.exit() == Exit::Doomed { error.exiting(Exit::Preflight) } else { error };
+                    written.iter().fold(error, |error, manifest| error.written_in(&manifest.place()))
                 })?;
         if written.is_none() {
             tell_of_namespace(events, None, &plan.namespace, namespace_change);
         }
         announce(&mut inventory, &plan);
-        let is_unchanged = namespace_change != Change::Created;
-        inventory.save(cluster).await.map_err(|error| if is_unchanged { refused(error) } else { error })?;
+        match namespace_change {
+            Change::Created => inventory.save(cluster).await?,
+            _ => inventory.save_first(cluster).await?,
+        }
         // A reader whose step does not need the Secret's may come first.
         let revisions = secrets
             .into_iter()
