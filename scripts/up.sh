@@ -20,6 +20,9 @@ use_k3d() {
     say "k3d: the cluster observability is there; starting it if it is stopped"
     k3d cluster start observability
     k3d kubeconfig merge observability --kubeconfig-merge-default >/dev/null
+  elif (exec 3<>/dev/tcp/127.0.0.1/80) 2>/dev/null; then
+    die "port 80 of 127.0.0.1 is taken, which scripts/k3d.yaml maps to the cluster's ingress" \
+      "see what has it: ss -ltnp 'sport = :80'; or map another port there"
   else
     say "k3d: making the cluster observability from scripts/k3d.yaml; grafana.localhost will be on port 80"
     k3d cluster create --config "$root/scripts/k3d.yaml"
