@@ -1,15 +1,11 @@
 //! The end of the log of the container that is to blame, without what a terminal would obey.
 
-use std::time::Duration;
-
 use tokio::time::timeout;
 
+use super::TIMEOUT;
 use crate::cluster::{Cluster, Lines};
 use crate::event::{LogExcerpt, PodReason};
 use crate::object::{self, ObjectRef};
-
-/// How long one look may take: a user already waits for the failure itself.
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many lines are shown.
 const LINES: i64 = 20;

@@ -1,7 +1,6 @@
 //! Keeps the secrets that pods are given out of what is shown of them.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use futures::future::try_join_all;
 use k8s_openapi::ByteString;
@@ -9,13 +8,11 @@ use k8s_openapi::api::core::v1::{Container, Pod, VolumeProjection};
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::TIMEOUT;
 use crate::cluster::Cluster;
 use crate::event::Diagnosis;
 use crate::evidence::Evidence;
 use crate::object::{self, Object, ObjectRef};
-
-/// How long one look may take: a user already waits for the failure itself.
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What stands where a secret stood.
 const MASK: &str = "***";
